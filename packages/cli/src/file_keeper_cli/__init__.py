@@ -1,0 +1,1 @@
+"""The file-keeper command: files on any storage, from the shell."""

@@ -1,0 +1,1 @@
+"""One storage contract for files on disk, in memory and in every cloud."""

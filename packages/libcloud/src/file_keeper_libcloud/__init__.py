@@ -1,0 +1,1 @@
+"""The storage providers of Apache Libcloud for file-keeper."""

@@ -1,0 +1,1 @@
+"""The conformance suite, fault injection and request counting for file-keeper backends."""
