@@ -1,0 +1,543 @@
+"""The contract of a backend: one provider, one request at a time.
+
+A :class:`Backend` speaks keys (already checked and prefixed), bytes and plain records. Everything else is done once,
+by :class:`file_keeper.Storage`: locations, hashing, content types, the encoding of metadata, overwriting, parts and
+concurrency, order, repeats, capability checks and the context of errors.
+
+Five verbs are required. Each optional verb that a class overrides adds what it makes possible to the capabilities of
+its storages; nothing is declared beside that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from . import exc
+from .settings import Settings
+from .types import Buffer, Readable
+
+MiB = 1 << 20
+GiB = 1 << 30
+TiB = 1 << 40
+
+_EMPTY: Mapping[str, str] = {}
+
+
+class Capability(enum.Flag):
+    """What a storage can do; see the table in the contract."""
+
+    NONE = 0
+    ANALYZE = enum.auto()
+    APPEND = enum.auto()
+    COMPOSE = enum.auto()
+    COPY = enum.auto()
+    CREATE = enum.auto()
+    EXISTS = enum.auto()
+    LINK_PERMANENT = enum.auto()
+    LINK_TEMPORARY = enum.auto()
+    LINK_ONE_TIME = enum.auto()
+    METADATA = enum.auto()
+    MOVE = enum.auto()
+    MULTIPART = enum.auto()
+    RANGE = enum.auto()
+    REMOVE = enum.auto()
+    RESUMABLE = enum.auto()
+    SCAN = enum.auto()
+    SIGNED = enum.auto()
+    STREAM = enum.auto()
+
+    def can(self, other: Capability) -> bool:
+        """Tell whether all of `other` is among these."""
+        return other in self
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a provider holds to. The core cuts, orders and checks by these.
+
+    :param put_max: largest body in bytes of one ``put``
+    :param part_min: smallest part that is not the last, in bytes; what a resumable piece is held to as well
+    :param part_max: largest part, in bytes
+    :param parts_max: most parts of an upload
+    :param object_max: largest object, in bytes
+    :param equal_parts: all parts but the last must have one size
+    :param metadata_max: largest metadata in bytes, names and values in their encoded form
+    :param metadata: whether metadata and headers are kept at all
+    :param order: how ``list`` orders: ``bytes`` (UTF-8), ``utf16``, ``tree`` (a directory's own name before what sorts
+        between it and its children), ``none``
+    :param atomic_create: ``if_absent`` is decided by the provider in one step
+    :param streaming_put: ``put`` takes a :class:`Source` of any and unknown size and shows nothing before its end;
+        uploads then need no parts
+    :param session: whole streams rather go through ``resumable_*`` than through parts, unless the user asks for
+        concurrency
+    :param put_digests: algorithms under which the provider itself keeps the hash of an object that was put in one go
+    :param multipart_digests: the same of an object put in parts (or through a session)
+    :param late_metadata: ``multipart_complete`` (and the last ``resumable_send``) may set metadata and digests that
+        were not known at the start
+    :param md5_metadata: the metadata key, if there is one, under which the tools of this provider record an MD5
+        (base64)
+    :param local: the bytes are at hand: a hash that nothing recorded is computed when it is asked for
+    :param copy_attributes: ``copy`` keeps type, metadata, headers and hash by itself and answers with them
+    :param ranges: a large download is faster in parallel ranges
+    """
+
+    put_max: int = 5 * GiB
+    part_min: int = 1
+    part_max: int = 5 * GiB
+    parts_max: int = 10_000
+    object_max: int = 5 * TiB
+    equal_parts: bool = False
+    metadata_max: int = 2048
+    metadata: bool = True
+    order: Literal["bytes", "utf16", "tree", "none"] = "bytes"
+    atomic_create: bool = True
+    streaming_put: bool = False
+    session: bool = False
+    put_digests: frozenset[str] = frozenset()
+    multipart_digests: frozenset[str] = frozenset()
+    late_metadata: bool = False
+    md5_metadata: str = ""
+    local: bool = False
+    copy_attributes: bool = False
+    ranges: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """How an object is written.
+
+    :param content_type: media type
+    :param metadata: in its encoded form: names of ``[a-z][a-z0-9_]*``, values of printable ASCII
+    :param headers: ``Cache-Control``, ``Content-Disposition``, ``Content-Encoding``, ``Content-Language``
+    :param if_absent: only when there is no object (else :class:`ExistingFileError`), decided by the provider
+    :param if_match: only when the object there has this etag (else :class:`ChangedFileError`)
+    :param digests: hashes of the whole content that are known by now, algorithm to lower-case hex. The provider is
+        made to verify one of them where it can, and keeps what its ``Limits`` say
+    :param size: bytes of the whole content, if known
+    """
+
+    content_type: str = "application/octet-stream"
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    if_absent: bool = False
+    if_match: str = ""
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """An object, as the provider tells of it.
+
+    :param key: its key
+    :param size: bytes
+    :param content_type: media type, ``""`` where this answer does not tell it
+    :param etag: names this version: what ``if_match`` and ``etag=`` take. A validator, never a hash (on GCS the
+        generation)
+    :param modified: when it was written, with its time zone
+    :param metadata: in its encoded form, as written
+    :param headers: those of :class:`WriteOptions`
+    :param digests: of the **whole content** only, algorithm to lower-case hex
+    :param noted: hashes are recorded beside the object (S3 tags) and ``notes`` would give them
+    """
+
+    key: str
+    size: int
+    content_type: str = ""
+    etag: str = ""
+    modified: datetime | None = None
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    noted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prefix:
+    """What several keys have in common up to and with the delimiter, in a listing."""
+
+    key: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MultipartRef:
+    """An open multipart upload."""
+
+    key: str
+    id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a multipart upload.
+
+    :param number: from 0
+    :param size: bytes
+    :param etag: the provider's name for it; the same from ``multipart_put`` and from ``multipart_parts``
+    :param modified: when it was sent, where the provider tells it
+    """
+
+    number: int
+    size: int
+    etag: str = ""
+    modified: datetime | None = dataclasses.field(default=None, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """An upload that was begun and not ended: when it began, when it last got something."""
+
+    ref: MultipartRef
+    started: datetime
+    touched: datetime | None = None
+
+
+class Source(Protocol):
+    """A body that is not at hand as a whole.
+
+    Iteration gives its bytes; each buffer is valid until the next one is asked for. It raises when the content turns
+    out not to be what was declared: a ``put`` then publishes nothing. ``digests`` has the hashes of the whole once
+    iteration has ended.
+    """
+
+    size: int | None
+
+    @property
+    def digests(self) -> Mapping[str, str]: ...
+    def __iter__(self) -> Iterator[memoryview]: ...
+
+
+class Body:
+    """The bytes of an object, on their way.
+
+    :param info: the whole object, as far as this answer tells of it (size and etag at least)
+    :param length: bytes that this body will give
+    :param stream: gives them: ``read(size)``, and ``readinto`` and ``close`` where it has them
+    """
+
+    __slots__ = ("info", "length", "stream")
+
+    def __init__(self, info: ObjectInfo, length: int, stream: Readable):
+        self.info = info
+        self.length = length
+        self.stream: Any = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give up to `size` bytes; ``b""`` at the end."""
+        return self.stream.read(size)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Put up to as many bytes into `buffer` as it holds; 0 at the end."""
+        readinto = getattr(self.stream, "readinto", None)
+        if readinto is not None:
+            return readinto(buffer)
+        chunk = self.stream.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        """Give the connection back, or up."""
+        close = getattr(self.stream, "close", None)
+        if close is not None:
+            close()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SignOptions:
+    """What a signed request is bound to.
+
+    :param duration: seconds that it is valid
+    :param content_type: of an upload (sent), of a download (answered); ``""`` leaves it free
+    :param disposition: the ``Content-Disposition`` that a download is answered with
+    :param if_absent: an upload must not overwrite
+    :param upload: for ``part``: the multipart upload and the part's number
+    """
+
+    duration: float
+    content_type: str = ""
+    disposition: str = ""
+    if_absent: bool = False
+    upload: MultipartRef | None = None
+    part: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A signed address with the method and the headers that it must be requested with."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+
+
+SignAction = Literal["upload", "download", "delete", "part"]
+
+
+class UploadLost(exc.MultipartUploadError):
+    """The provider dropped the parts of an upload because of another writer of the same key.
+
+    Raised by ``multipart_complete``. The core looks who is there now, and begins again where the source allows it.
+    """
+
+
+class NotModifiedInPlace(exc.StorageError):
+    """A verb cannot serve this very case (an object too small to append to): the core takes its own way."""
+
+
+REQUIRED = ("head", "read", "list", "put", "delete")
+OPTIONAL = (
+    "multipart_create", "multipart_put", "multipart_parts", "multipart_complete", "multipart_abort", "multipart_list",
+    "resumable_start", "resumable_send", "resumable_offset", "resumable_cancel",
+    "copy", "move", "compose", "append", "annotate", "notes", "prepare", "check", "sign", "url", "delete_many",
+)  # fmt: skip
+VERBS = REQUIRED + OPTIONAL
+
+S = TypeVar("S", bound=Settings)
+
+
+class Backend(ABC, Generic[S]):
+    """One provider. Keys are checked and complete; errors are ours or become so by :meth:`translate`.
+
+    A backend makes its client when it is first needed, never in ``__init__``, and is safe to use from several threads.
+    Whatever an SDK raises may leave a verb: the core passes it through :meth:`translate`, also what is raised while a
+    body or a listing is read.
+
+    :param settings: checked, with references (``{"env": ...}``) still in the options of the backend itself:
+        ``settings.resolve()`` when the client is built
+    """
+
+    settings_type: ClassVar[type[Settings]] = Settings
+    limits: Limits = Limits()
+
+    def __init__(self, settings: S):
+        self.settings = settings
+
+    # -- required ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def head(self, key: str) -> ObjectInfo:
+        """Tell of an object. :raises MissingFileError: when there is none"""
+
+    @abstractmethod
+    def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
+        """Open the bytes ``[start, end)`` of an object, as stored (never decoded).
+
+        `start` is at most the size that the core knows of; a start at or past the end gives an empty body. `end` may
+        be past the end.
+
+        :param etag: only if the object is still this version
+        :raises MissingFileError: at the call
+        :raises ChangedFileError: when it is not the version of `etag`
+        """
+
+    @abstractmethod
+    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+        """List the keys that begin with `prefix`, lazily, a page at a time, in the provider's order.
+
+        :param start_after: a whole key, exclusive; keys up to and with it are not given. With a delimiter, prefixes
+            that are not after it are not given either
+        :param delimiter: keys that hold it after the prefix are given once, as :class:`Prefix`
+        """
+
+    @abstractmethod
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        """Write an object in one request; it shows as a whole or not at all.
+
+        `body` is a :class:`Source` only with ``limits.streaming_put``.
+
+        :raises ExistingFileError: with ``options.if_absent`` and an object there
+        :raises ChangedFileError: with ``options.if_match`` and another version, or none, there
+        """
+
+    @abstractmethod
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        """Delete an object; tell whether it was there.
+
+        :param etag: only if it is still this version
+        :raises ChangedFileError: when it is not
+        """
+
+    @abstractmethod
+    def translate(self, error: Exception) -> exc.FilesError | None:
+        """Turn an exception of the SDK into one of ours; ``None`` when it is not the SDK's."""
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def multipart_create(self, key: str, options: WriteOptions) -> str:
+        """Begin an upload in parts; give its id. Conditions are decided by ``multipart_complete``."""
+        raise NotImplementedError
+
+    def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
+        """Send a part (numbers from 0); a number sent again replaces.
+
+        :raises MultipartUploadError: when the provider does not take it
+        :raises MissingFileError: when there is no such upload
+        """
+        raise NotImplementedError
+
+    def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
+        """Tell the parts that the provider has, by number. :raises MissingFileError: when there is no such upload"""
+        raise NotImplementedError
+
+    def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        """Publish the parts, in the order given, as one object; of none: an empty object, and the upload ends.
+
+        :raises ExistingFileError, ChangedFileError: as ``put``; the upload stays open and the core aborts it
+        :raises UploadLost: when another writer made the provider drop the parts
+        :raises MissingFileError: when there is no such upload
+        """
+        raise NotImplementedError
+
+    def multipart_abort(self, upload: MultipartRef) -> bool:
+        """Drop an upload and its parts; tell whether it was open. The object at its key is never touched."""
+        raise NotImplementedError
+
+    def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
+        """Tell the open uploads whose key begins with `prefix`."""
+        raise NotImplementedError
+
+    # -- native sessions --------------------------------------------------------------------------------------------
+
+    def resumable_start(self, key: str, options: WriteOptions) -> str:
+        """Begin a session of one object sent piece after piece; give its id."""
+        raise NotImplementedError
+
+    def resumable_send(
+        self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
+    ) -> int | ObjectInfo:
+        """Send bytes at `offset`; with `total` (known when this is the last piece) the object is published.
+
+        Gives the bytes that the provider has now (perhaps fewer than were sent), or the object.
+        """
+        raise NotImplementedError
+
+    def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
+        """Tell the bytes that the provider has, or the object when the session was finished.
+
+        :raises MissingFileError: when there is no such session
+        """
+        raise NotImplementedError
+
+    def resumable_cancel(self, upload: MultipartRef) -> bool:
+        """Drop a session; tell whether it was open."""
+        raise NotImplementedError
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        """Copy on the server, any size, pinned to ``source.etag``; conditions of `options` hold for the target.
+
+        Type, metadata and headers are those of `options` (equal to the source's, the core's own keys apart), unless
+        ``limits.copy_attributes``: then `source` may hold a key only, and the object keeps its own.
+
+        :raises MissingFileError: when the source is not there
+        :raises ChangedFileError: when the source is another version
+        """
+        raise NotImplementedError
+
+    def move(self, source: str, key: str, options: WriteOptions) -> ObjectInfo:
+        """Rename, with all attributes, in one step; only ``if_absent`` and ``if_match`` of `options` are looked at."""
+        raise NotImplementedError
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        """Make one object of several, on the server, pinned to the etag of each; at least two.
+
+        :raises NotModifiedInPlace: when the provider cannot do it with these (parts too small)
+        """
+        raise NotImplementedError
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        """Add bytes to the end of an object, pinned to ``target.etag``, as atomic as ``put``.
+
+        `options` has the attributes of the result.
+
+        :raises NotModifiedInPlace: when the provider cannot do it with this object
+        """
+        raise NotImplementedError
+
+    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        """Record hashes with an object that is there, without rewriting it; pinned to ``info.etag`` where possible."""
+        raise NotImplementedError
+
+    def notes(self, key: str) -> Mapping[str, str]:
+        """Give what ``annotate`` recorded: algorithm to lower-case hex."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Create what is missing (bucket, container, root); what is there is fine. Called for ``initialize``."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Prove credentials and bucket with one cheap request; raise what is wrong."""
+        raise NotImplementedError
+
+    def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        """Sign a request; no network I/O where a key is at hand."""
+        raise NotImplementedError
+
+    def url(self, key: str) -> str:
+        """Give the permanent public address of an object; no network I/O."""
+        raise NotImplementedError
+
+    def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
+        """Delete objects, there or not; give the key and the error of each that could not be deleted."""
+        raise NotImplementedError
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        """The optional verbs of this instance: those overridden; an instance that cannot do one takes it out."""
+        return frozenset(verb for verb in OPTIONAL if getattr(type(self), verb) is not getattr(Backend, verb))
+
+    @property
+    def client(self) -> Any:
+        """The provider's own client, the way out for what the contract does not hold; ``None`` where there is none."""
+        return None
+
+    def forked(self) -> None:
+        """Called in the child after a fork: drop clients, sockets and locks, they are the parent's."""
+
+    def close(self) -> None:
+        """Let go of what is held: clients, connections."""
+
+
+_COMPLETE = frozenset(
+    ("multipart_create", "multipart_put", "multipart_parts", "multipart_complete", "multipart_abort", "multipart_list")
+)
+_SESSION = frozenset(("resumable_start", "resumable_send", "resumable_offset", "resumable_cancel"))
+
+RESUMABLE_MULTIPLE = 256 << 10
+"""Pieces of a resumable upload are multiples of this many bytes (the rule of GCS, kept everywhere)."""
+
+_BASE = (
+    Capability.ANALYZE | Capability.CREATE | Capability.EXISTS | Capability.RANGE | Capability.REMOVE | Capability.SCAN
+    | Capability.STREAM | Capability.COPY | Capability.MOVE
+)  # fmt: skip
+
+
+def capabilities(backend: Backend[Any]) -> Capability:
+    """Compute what a storage on this backend can do. This is the one table; nothing is declared beside it."""
+    verbs, limits = backend.verbs, backend.limits
+    result = _BASE
+    if limits.metadata:
+        result |= Capability.METADATA
+    if limits.atomic_create:
+        # The core's own ways (read + conditional put) need the condition to be decided by the provider.
+        result |= Capability.APPEND | Capability.COMPOSE
+    if verbs >= _COMPLETE:
+        result |= Capability.MULTIPART
+        if limits.part_min <= RESUMABLE_MULTIPLE:
+            result |= Capability.RESUMABLE
+    if verbs >= _SESSION:
+        result |= Capability.RESUMABLE
+    if "sign" in verbs:
+        result |= Capability.SIGNED | Capability.LINK_TEMPORARY
+    if "url" in verbs:
+        result |= Capability.LINK_PERMANENT
+    return result
