@@ -5,11 +5,14 @@ Loaded by `conftest.py` with `pytest_plugins`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from faults.proxy import FaultProxy
 
-from . import azure, gcs, s3
+from . import azure, gcs, s3, tls
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +53,22 @@ def azurite_tls_server() -> Iterator[azure.AzuriteServer]:
     server = azure.start(tls=True)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tls.Certificates:
+    """For a proxy of our own that is to speak https."""
+    return tls.make_certificates(str(tmp_path_factory.mktemp("tls")))
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
+    """`fault_proxy(server_or_url, **options)` starts a proxy in front of it; all are stopped after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(server: s3.S3Server | gcs.GcsServer | azure.AzuriteServer | str, **options: Any) -> FaultProxy:
+            url = server if isinstance(server, str) else server.url
+            ca_file = "" if isinstance(server, str) else getattr(server, "ca_file", "")
+            return stack.enter_context(FaultProxy(url, **{"upstream_ca_file": ca_file, **options}))
+
+        yield start
