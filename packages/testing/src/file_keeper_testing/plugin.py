@@ -1,0 +1,78 @@
+"""The pytest plugin: fixtures for tests of applications, and the option that points the suite at a storage.
+
+Loaded by pytest wherever the distribution is installed, so it imports nothing but pytest until a fixture is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from file_keeper import Storage
+
+    from .counting import Counting
+
+pytest.register_assert_rewrite("file_keeper_testing.conformance")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("file-keeper").addoption(
+        "--storage-settings",
+        metavar="JSON",
+        default="",
+        help="settings of a storage as JSON, or a file that holds them: what the fixture `storage_settings` gives",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: a conformance case with much data; its size is a class attribute")
+
+
+@pytest.fixture(scope="session")
+def storage_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What ``--storage-settings`` names; a private memory storage without it. A `Conformance` class overrides it."""
+    given: str = request.config.getoption("--storage-settings")
+    if not given:
+        return {"type": "file_keeper:memory", "bucket": uuid.uuid4().hex}
+    if not given.lstrip().startswith("{"):
+        with open(os.path.expanduser(given), encoding="utf-8") as file:
+            given = file.read()
+    return json.loads(given)
+
+
+@pytest.fixture
+def memory_storage() -> Iterator[Storage]:
+    """An empty storage in memory, for this test alone."""
+    import file_keeper
+
+    with file_keeper.make_storage("memory", {"type": "file_keeper:memory"}) as storage:
+        yield storage
+
+
+@pytest.fixture
+def faulty_storage(memory_storage: Storage) -> Callable[..., Storage]:
+    """`faulty_storage(rule, ..., storage=None)`: a storage (one in memory, if none is given) that meets these faults.
+
+    The :class:`file_keeper_testing.Faulty` itself is its ``backend``'s innermost wrapper, and the attribute
+    ``faults`` of what is given.
+    """
+    from .faults import Rule, faulty
+
+    def make(*rules: Rule, storage: Storage | None = None) -> Storage:
+        return faulty(storage or memory_storage, *rules)[0]
+
+    return make
+
+
+@pytest.fixture
+def request_counter() -> Callable[[Storage], tuple[Storage, Counting]]:
+    """`request_counter(storage)`: the storage with its requests counted, and the counter."""
+    from .counting import counted
+
+    return counted
