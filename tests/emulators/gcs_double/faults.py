@@ -167,14 +167,19 @@ def first(actions: Iterable[Action], kind: type[T]) -> T | None:
 def bend(response: Response, actions: Iterable[Action], wait: Callable[[float], None]) -> None:
     """Applies the faults of the body that leave its framing alone."""
     if truncate := first(actions, Truncate):
-        response.body = _limited(response.chunks(), truncate.after)
+        response.body = _limited(_source(response), truncate.after)
         if response.length is not None:
             response.length = min(response.length, truncate.after)
     if flip := first(actions, Flip):
-        response.body = _flipped(response.chunks(), flip)
+        response.body = _flipped(_source(response), flip)
     for action in actions:
         if isinstance(action, Delay) and action.at is not None:
-            response.body = _stalled(response.chunks(), action.at, action.seconds, wait)
+            response.body = _stalled(_source(response), action.at, action.seconds, wait)
+
+
+def _source(response: Response) -> Iterable[bytes]:
+    # Taken now: the body is about to be replaced by what is made from it.
+    return [response.body] if isinstance(response.body, bytes) else response.body
 
 
 def _limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:

@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
             request.body.drain()
             entry.received = request.body.received
             entry.status = response.status
-            entry.sent = self._send(response, actions)
+            self._send(response, actions, entry)
         except (ClientGone, ConnectionError, TimeoutError):
             entry.received = request.body.received
             self.close_connection = True
@@ -170,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
     def _wait(self, seconds: float) -> None:
         self.server.stopping.wait(seconds)
 
-    def _send(self, response: Response, actions: list[Action]) -> int:
+    def _send(self, response: Response, actions: list[Action], entry: Entry) -> None:
         cut = first(actions, faults.Cut) or first(actions, faults.Short)
         empty = self.command == "HEAD" or response.status in (204, 304)
         chunked = response.length is None and not empty
@@ -183,23 +183,24 @@ class Handler(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {response.status} {reason}", *(f"{name}: {value}" for name, value in headers), "", ""]
         # Latin-1 with UTF-8 inside is what servers send where metadata is not ASCII.
         pending = "\r\n".join(lines).encode("utf-8")
-        sent = 0
         if not empty:
             for chunk in response.chunks():
-                if cut and sent + len(chunk) > cut.after:
-                    self.wfile.write(pending + chunk[: cut.after - sent])
+                if cut and entry.sent + len(chunk) > cut.after:
+                    kept = chunk[: cut.after - entry.sent]
+                    entry.sent = cut.after
+                    self.wfile.write(pending + kept)
                     if isinstance(cut, faults.Cut):
                         self._reset()
                     self.close_connection = True
-                    return cut.after
-                sent += len(chunk)
+                    return
+                # Counted before it is written: who has read the answer finds it in the log.
+                entry.sent += len(chunk)
                 # The head goes out with the first bytes: one packet for a small answer.
                 framed = b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunked else chunk
                 self.wfile.write(pending + framed if chunk else pending)
                 pending = b""
         if pending or chunked:
             self.wfile.write(pending + (b"0\r\n\r\n" if chunked else b""))
-        return sent
 
     def _reset(self) -> None:
         """Ends the connection with a RST: what a broken network or a dying server looks like."""
