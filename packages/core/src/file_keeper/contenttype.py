@@ -61,6 +61,9 @@ _TEXT = _names("""
     application/yaml yaml yml
     audio/x-mpegurl m3u
     image/svg+xml svg
+    image/x-portable-bitmap pbm
+    image/x-portable-graymap pgm
+    image/x-portable-pixmap ppm
     message/rfc822 eml mht mhtml
     model/gltf+json gltf
     model/mtl mtl
@@ -190,8 +193,9 @@ def _textual(head: bytes, complete: bool) -> bytes:
     return head
 
 
-_TAG = re.compile(rb"<([a-z_][a-z0-9_.:-]*)(?=[\s/>])", re.IGNORECASE)
-_DOCTYPE = re.compile(rb"<!doctype\s+([a-z:]+)(?=[\s>\[])", re.IGNORECASE)
+# Patterns are compiled at their first use, by `re` itself: an import pays for none.
+_TAG = rb"(?i)<([a-z_][a-z0-9_.:-]*)(?=[\s/>])"
+_DOCTYPE = rb"(?i)<!doctype\s+([a-z:]+)(?=[\s>\[])"
 _HTML = {b"html", b"head", b"body", b"script", b"iframe", b"title"}
 _HTMLISH = {b"h1", b"div", b"font", b"table", b"a", b"style", b"b", b"br", b"p"}
 _ROOTS = {
@@ -218,7 +222,7 @@ def _markup(text: bytes, named: str) -> str:
     at, doctype, comment = 0, b"", False
     while text.startswith((b"<?", b"<!"), at):
         comment = comment or text.startswith(b"<!--", at)
-        if found := _DOCTYPE.match(text, at):
+        if found := re.match(_DOCTYPE, text[at:]):
             doctype = found[1].lower()
         end = b"-->" if text.startswith(b"<!--", at) else b"?>" if text.startswith(b"<?", at) else b">"
         if found and b"[" in text[at : text.find(b">", at)]:
@@ -229,7 +233,7 @@ def _markup(text: bytes, named: str) -> str:
         at += len(end)
         while text[at : at + 1].isspace():
             at += 1
-    tag = _TAG.match(text, at) if at >= 0 else None
+    tag = re.match(_TAG, text[at:]) if at >= 0 else None
     root = tag[1].lower().rpartition(b":")[2] if tag else doctype
     if doctype == b"html" or root in _HTML:
         return "application/xhtml+xml" if prolog and named != "text/html" else "text/html"
@@ -242,8 +246,8 @@ def _markup(text: bytes, named: str) -> str:
     return named or ("text/xml" if tag and b"xmlns" in text else "text/plain")
 
 
-_OBJECT = re.compile(rb'(?:\[\s*)*\{\s*"(?:[^"\\\x00-\x1f]|\\.)*"\s*:')
-_SHEBANG = re.compile(rb"#![ \t]*/\S*?(?:env[ \t]+(?:-S[ \t]+)?)?([a-z]+)[\d.]*(?=\s|$)")
+_OBJECT = rb'(?:\[\s*)*\{\s*"(?:[^"\\\x00-\x1f]|\\.)*"\s*:'
+_SHEBANG = rb"#![ \t]*/\S*?(?:env[ \t]+(?:-S[ \t]+)?)?([a-z]+)[\d.]*(?=\s|$)"
 _INTERPRETERS = {b"python": "text/x-python", b"node": "text/javascript", b"php": "application/x-httpd-php"} | (
     dict.fromkeys((b"sh", b"bash", b"dash", b"ksh", b"zsh"), "application/x-sh")
 )
@@ -266,13 +270,13 @@ def _text(text: bytes, named: str, complete: bool) -> str:
         return _markup(text, named)
     if named:
         return named
-    if found := _SHEBANG.match(text):
+    if found := re.match(_SHEBANG, text):
         return _INTERPRETERS.get(found[1], "text/plain")
     if text.startswith((b"{", b"[")):
         first, _, rest = text.partition(b"\n")
         if rest[:1] == b"{" and _parses(first):
             return "application/x-ndjson"
-        if _parses(text) if complete else _OBJECT.match(text):
+        if _parses(text) if complete else re.match(_OBJECT, text):
             return "application/json"
     return {b"BEGIN:VCARD": "text/vcard", b"BEGIN:VCALE": "text/calendar"}.get(text[:11], "text/plain")
 
@@ -310,7 +314,7 @@ def detect(head: bytes | memoryview, name: str = "", *, complete: bool = False) 
 
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_TYPE = re.compile(
+_MEDIA_TYPE = (
     rf'{_TOKEN}/{_TOKEN}(?: *;(?: *{_TOKEN}=(?:{_TOKEN}|"(?:[ !#-\[\]-~]|\\[ -~])*"))?)*'  # linear: one way to match
 )
 
@@ -321,4 +325,4 @@ def valid(content_type: str) -> bool:
     RFC 9110, 8.3.1 (https://www.rfc-editor.org/rfc/rfc9110#name-media-type), with its parameters, in printable
     ASCII (so no CR, LF or tab) and at most 255 characters; outer spaces would not come back and are refused.
     """
-    return len(content_type) <= 255 and _MEDIA_TYPE.fullmatch(content_type) is not None
+    return len(content_type) <= 255 and re.fullmatch(_MEDIA_TYPE, content_type) is not None

@@ -37,6 +37,11 @@ def _id3(head: bytes) -> str:
     return "audio/mpeg" if len(head) >= 10 and 2 <= head[3] <= 4 and max(head[6:10]) < 0x80 else ""
 
 
+def _truetype(head: bytes) -> str:
+    # At least one table, and the first one's tag is ASCII: other formats begin with the same version number.
+    return "font/ttf" if head[5:6] != b"\0" and head[12:13].isalnum() and head[12:16].isascii() else ""
+
+
 def _cafebabe(head: bytes) -> str:
     # The same four bytes: then a class file's version (45 and up) or a fat binary's count of architectures.
     if len(head) < 8:
@@ -72,10 +77,10 @@ def _bzip2(head: bytes) -> str:
     return "application/x-bzip2" if head[4:10] in (b"1AY&SY", b"\x17rE8P\x90") else ""
 
 
-_MAIN_PART = re.compile(
+_MAIN_PART = (  # patterns are compiled at their first use, by `re` itself: an import pays for none
     rb'"(application/vnd\.(?:openxmlformats-officedocument|ms-(?:word|excel|powerpoint))\.[\w.-]{1,64}?)\.main(?:\+xml)?"'
 )
-_SELF_NAMED = re.compile(
+_SELF_NAMED = (
     r"application/(?:epub\+zip|x-krita|vnd\.etsi\.asic-[es]\+zip|vnd\.(?:oasis\.opendocument|sun\.xml)\.[A-Za-z.-]{1,64})"
     r"|image/openraster"
 )
@@ -106,7 +111,7 @@ def _zip(head: bytes) -> str:
         if name == "mimetype" and not entries and head[at + 8 : at + 10] == b"\0\0":
             told = head[start : start + packed] if packed else head[start:].partition(b"PK")[0]
             said = told.strip().decode("ascii", "replace")
-            if _SELF_NAMED.fullmatch(said):
+            if re.fullmatch(_SELF_NAMED, said):
                 return said
         if name == "[Content_Types].xml":
             body = head[start : start + packed] if packed else head[start:]
@@ -115,7 +120,7 @@ def _zip(head: bytes) -> str:
                     body = zlib.decompressobj(-15).decompress(body, 1 << 15)  # bounded: it may be a bomb
                 except zlib.error:
                     body = b""
-            if main := _MAIN_PART.search(body):
+            if main := re.search(_MAIN_PART, body):
                 said = main[1].decode("ascii")
                 return said + ".12" if said.endswith("macroEnabled") else said
         entries.append(name)
@@ -147,7 +152,7 @@ _SIGNATURES: tuple[tuple[_Rule, *tuple[bytes, ...]], ...] = (
     ("image/png", b"\x89PNG\r\n\x1a\n"),
     ("image/jpeg", b"\xff\xd8\xff"),
     ("image/gif", b"GIF87a", b"GIF89a"),
-    (_riff, b"RIFF"),
+    (_riff, b"RIFF", b"RF64"),
     (_form, b"FORM"),
     (_bmp, b"BM"),
     ("image/tiff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
@@ -186,6 +191,7 @@ _SIGNATURES: tuple[tuple[_Rule, *tuple[bytes, ...]], ...] = (
     ("application/x-netcdf", b"CDF\1", b"CDF\2"),
     ("application/x-npy", b"\x93NUMPY"),
     ("application/x-plist", b"bplist0"),
+    ("application/x-matlab-data", b"MATLAB 5.0 MAT-file"),
     (_id3, b"ID3"),
     ("audio/flac", b"fLaC\0", b"fLaC\x80"),
     (_ogg, b"OggS\0"),
@@ -196,7 +202,7 @@ _SIGNATURES: tuple[tuple[_Rule, *tuple[bytes, ...]], ...] = (
     ("video/x-flv", b"FLV\1"),
     ("video/mpeg", b"\0\0\1\xba", b"\0\0\1\xb3"),
     ("video/x-ms-asf", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
-    ("font/ttf", b"\0\1\0\0\0", b"true\0"),
+    (_truetype, b"\0\1\0\0\0", b"true\0"),
     ("font/otf", b"OTTO\0"),
     ("font/collection", b"ttcf\0"),
     ("model/gltf-binary", b"glTF\2\0\0\0"),
@@ -223,6 +229,10 @@ _WEAK: tuple[tuple[bytes, _Rule], ...] = (
     (b"FEA1", "application/x-feather"),
     (b"wOFF", "font/woff"),
     (b"wOF2", "font/woff2"),
+    (b"icns", "image/x-icns"),
+    *((b"P4" + space, "image/x-portable-bitmap") for space in (b"\n", b" ")),
+    *((b"P5" + space, "image/x-portable-graymap") for space in (b"\n", b" ")),
+    *((b"P6" + space, "image/x-portable-pixmap") for space in (b"\n", b" ")),
 )
 
 _BRANDS = {
