@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from faults.proxy import FaultProxy
+from faults.strict_s3 import StrictS3
 
 from . import azure, gcs, s3, tls
 
@@ -70,5 +71,20 @@ def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
             url = server if isinstance(server, str) else server.url
             ca_file = "" if isinstance(server, str) else getattr(server, "ca_file", "")
             return stack.enter_context(FaultProxy(url, **{"upstream_ca_file": ca_file, **options}))
+
+        yield start
+
+
+@pytest.fixture
+def strict_s3(moto_server: s3.S3Server, certificates: tls.Certificates) -> Iterator[Callable[..., StrictS3]]:
+    """`strict_s3(mode="modern", secure=False, **options)` starts a strict S3 before moto; stopped after the test.
+
+    `secure` makes it https, over which boto3 sends its checksums in trailers. `front.server()` is its address and key.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(mode: Literal["modern", "legacy"] = "modern", *, secure: bool = False, **options: Any) -> StrictS3:
+            proxy = {"certificates": certificates} if secure else None
+            return stack.enter_context(StrictS3(moto_server, mode=mode, proxy=proxy, **options))
 
         yield start
