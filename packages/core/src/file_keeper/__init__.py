@@ -1,1 +1,44 @@
-"""One storage contract for files on disk, in memory and in every cloud."""
+"""One storage contract for files on disk, in memory and in every cloud.
+
+::
+
+    import file_keeper as fk
+
+    storage = fk.make_storage("media", {"type": "fs", "path": "uploads", "initialize": True})
+    file = storage.upload("hello.txt", fk.make_upload(b"Hello"))
+    assert storage.content(file) == b"Hello"
+
+Change ``type`` (and where the bucket lies) and nothing else changes.
+"""
+
+from . import exc, types
+from .backend import Capability, Settings
+from .data import FileData, Location
+from .registry import Registry, adapters, get_storage, list_adapters, make_storage
+from .settings import humanize_filesize, parse_filesize
+from .storage import SignedAction, SignedURL, Storage
+from .streams import HashingReader, IterableBytesReader
+from .upload import Upload, make_upload
+
+__all__ = [
+    "Capability",
+    "FileData",
+    "HashingReader",
+    "IterableBytesReader",
+    "Location",
+    "Registry",
+    "Settings",
+    "SignedAction",
+    "SignedURL",
+    "Storage",
+    "Upload",
+    "adapters",
+    "exc",
+    "get_storage",
+    "humanize_filesize",
+    "list_adapters",
+    "make_storage",
+    "make_upload",
+    "parse_filesize",
+    "types",
+]

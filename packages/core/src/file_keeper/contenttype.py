@@ -12,9 +12,14 @@ An unregistered type has its customary ``x-`` name. Only WAVE has WHATWG's name:
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import TYPE_CHECKING
 
 from .signatures import OLE, ZIP, by_signature, by_structure
+
+if TYPE_CHECKING:
+    import mimetypes
 
 SNIFF = 2048
 """Bytes of content that are enough for :func:`detect`; what comes after them is ignored."""
@@ -326,3 +331,57 @@ def valid(content_type: str) -> bool:
     ASCII (so no CR, LF or tab) and at most 255 characters; outer spaces would not come back and are refused.
     """
     return len(content_type) <= 255 and re.fullmatch(_MEDIA_TYPE, content_type) is not None
+
+
+@functools.cache
+def _by_extension() -> mimetypes.MimeTypes:
+    import mimetypes  # only here, and seldom
+
+    return mimetypes.MimeTypes(())
+
+
+def by_name(name: str) -> str:
+    """Tell the media type that a name promises, where there is no content yet; ``application/octet-stream`` if none."""
+    extension = name.rpartition("/")[2].rpartition(".")[2].lower()
+    for table in (_TEXT, _ZIPPED, _COMPOUND, _UNSIGNED):
+        if extension in table:
+            return table[extension]
+    return _by_extension().guess_type(f"x.{extension}")[0] or UNKNOWN
+
+
+_SAME = {
+    "application/x-gzip": "application/gzip",
+    "application/x-javascript": "text/javascript",
+    "application/javascript": "text/javascript",
+    "application/x-zip-compressed": ZIP,
+    "application/xml": "text/xml",
+    "audio/wav": "audio/wave",
+    "audio/x-wav": "audio/wave",
+    "audio/mp3": "audio/mpeg",
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-ms-bmp": "image/bmp",
+    "image/x-icon": "image/vnd.microsoft.icon",
+}
+_GENERIC = (ZIP, OLE, "application/gzip", "application/ogg")
+_MEDIA = ("image/", "audio/", "video/", "font/")
+
+
+def agrees(declared: str, detected: str) -> bool:
+    """Tell whether a content that looks like `detected` may be what was `declared`.
+
+    Only a plain contradiction is one: a picture, sound, film, font or PDF that is text or of another format, a text
+    that is binary. What cannot be told by its bytes agrees with any.
+    """
+    declared = declared.partition(";")[0].strip().lower()
+    declared, detected = _SAME.get(declared, declared), _SAME.get(detected, detected)
+    if declared == detected or UNKNOWN in (declared, detected) or detected == EMPTY:
+        return True
+    marked = (declared.startswith(_MEDIA) and not declared.endswith(("+xml", "+json"))) or declared == "application/pdf"
+    if detected.startswith("text/") or detected in _TEXT.values():
+        return not marked
+    if detected in _GENERIC:
+        return (not marked and not declared.startswith("text/")) or declared.startswith(("audio/", "video/"))
+    if detected.startswith(("audio/", "video/")) and declared.startswith(("audio/", "video/")):
+        return True
+    return not marked and not declared.startswith("text/")

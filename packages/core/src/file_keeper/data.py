@@ -12,7 +12,7 @@ from . import exc
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class FileData:
     """A file in a storage, or an upload on its way to become one.
 
@@ -41,6 +41,17 @@ class FileData:
     etag: str = dataclasses.field(default="", compare=False)
     metadata: dict[str, str] = dataclasses.field(default_factory=dict[str, str], compare=False)
     headers: dict[str, str] = dataclasses.field(default_factory=dict[str, str], compare=False)
+
+    def __repr__(self) -> str:
+        # The state of an upload may hold bearer secrets: its kind is shown, not its value.
+        shown = [repr(self.location)]
+        for field in dataclasses.fields(self)[1:]:
+            value = getattr(self, field.name)
+            if field.name == "storage_data" and value:
+                shown.append(f"storage_data=<{' '.join(sorted(value))}>")
+            elif value not in (None, "", {}) and field.name != "_":
+                shown.append(f"{field.name}={value!r}")
+        return f"FileData({', '.join(shown)})"
 
     @classmethod
     def from_string(cls, location: str) -> FileData:

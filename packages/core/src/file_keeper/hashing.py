@@ -17,6 +17,10 @@ CRCS = {"crc32c": 4, "crc64nvme": 8}
 """The CRCs that are known, with their length in bytes. Their hex is big-endian."""
 
 
+NAMES = frozenset(name for name in hashlib.algorithms_guaranteed if not name.startswith("shake")) | frozenset(CRCS)
+"""The algorithms that every Python has: what a backend keeps that keeps any of them."""
+
+
 class Hasher(Protocol):
     """What :func:`new` gives: hashlib's interface, as far as it is needed."""
 

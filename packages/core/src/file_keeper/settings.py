@@ -284,7 +284,8 @@ class Settings:
 
 
 def _wrong(name: str, kind: str, value: Any, known: Option) -> exc.InvalidStorageConfigurationError:
-    shown = f"a {type(value).__name__}" if known.secret or isinstance(value, Mapping) else repr(value)
+    hidden = known.secret or isinstance(value, Mapping)
+    shown = f"a {type(cast('object', value)).__name__}" if hidden else repr(value)
     return exc.InvalidStorageConfigurationError(f"option {name!r} must be {kind}, not {shown}")
 
 

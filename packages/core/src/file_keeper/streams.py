@@ -195,6 +195,38 @@ class PeekingReader(IterableBytesReader):
         return bytes(memoryview(target)[: self.readinto(target)])
 
 
+class BufferReader(io.RawIOBase):
+    """A seekable stream over bytes in memory that copies nothing."""
+
+    def __init__(self, view: memoryview):
+        super().__init__()
+        self._view = view
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
+        if base + offset < 0:
+            raise ValueError("a position is not negative")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        target = memoryview(buffer).cast("B")
+        chunk = self._view[self._position : self._position + len(target)]
+        target[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+
 class PathReader(io.RawIOBase):
     """A file that is opened when it is first read, and again after it was closed: nothing leaks that is never read."""
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from . import exc
-from .settings import Settings
-from .types import Buffer, Readable
+from .. import exc
+from ..settings import Settings
+from ..types import Buffer, Readable
 
 MiB = 1 << 20
 GiB = 1 << 30
@@ -76,9 +76,9 @@ class Limits:
     :param session: whole streams rather go through ``resumable_*`` than through parts, unless the user asks for
         concurrency
     :param put_digests: algorithms under which the provider itself keeps the hash of an object that was put in one go
-    :param multipart_digests: the same of an object put in parts (or through a session)
-    :param late_metadata: ``multipart_complete`` (and the last ``resumable_send``) may set metadata and digests that
-        were not known at the start
+    :param multipart_digests: the same of an object put in parts (a session counts as put in one go)
+    :param late_metadata: ``multipart_complete``, the last ``resumable_send`` and ``put`` of a :class:`Source` (its
+        ``digests``) may set metadata and digests that were not known at the start
     :param md5_metadata: the metadata key, if there is one, under which the tools of this provider record an MD5
         (base64)
     :param local: the bytes are at hand: a hash that nothing recorded is computed when it is asked for
@@ -169,7 +169,7 @@ class MultipartRef:
     """An open multipart upload."""
 
     key: str
-    id: str
+    id: str = dataclasses.field(repr=False)  # may be a bearer secret: the address of a session
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +294,7 @@ OPTIONAL = (
     "multipart_create", "multipart_put", "multipart_parts", "multipart_complete", "multipart_abort", "multipart_list",
     "resumable_start", "resumable_send", "resumable_offset", "resumable_cancel",
     "copy", "move", "compose", "append", "annotate", "notes", "prepare", "check", "sign", "url", "delete_many",
+    "names", "sweep",
 )  # fmt: skip
 VERBS = REQUIRED + OPTIONAL
 
@@ -486,6 +487,18 @@ class Backend(ABC, Generic[S]):
 
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
         """Delete objects, there or not; give the key and the error of each that could not be deleted."""
+        raise NotImplementedError
+
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        """List keys alone, in the order of ``list``, where that is cheaper than :meth:`list`."""
+        raise NotImplementedError
+
+    def sweep(self, prefix: str, older_than: float) -> int:
+        """Remove what killed writers left under the reserved segment (staging files), open uploads apart.
+
+        :param older_than: seconds since it was last touched; what a living writer holds is never taken
+        :return: how many things were removed
+        """
         raise NotImplementedError
 
     # -- what it is -------------------------------------------------------------------------------------------------

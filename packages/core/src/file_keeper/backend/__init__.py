@@ -1,0 +1,53 @@
+"""The contract of a backend, for authors of adapters: :class:`Backend`, its records, and :class:`Wrapper`."""
+
+from ..settings import Settings, option
+from .contract import (
+    OPTIONAL,
+    REQUIRED,
+    VERBS,
+    Backend,
+    Body,
+    Capability,
+    Limits,
+    MultipartRef,
+    NotModifiedInPlace,
+    ObjectInfo,
+    OpenUpload,
+    Part,
+    Prefix,
+    SignAction,
+    SignedRequest,
+    SignOptions,
+    Source,
+    UploadLost,
+    WriteOptions,
+    capabilities,
+)
+from .wrapper import Guard, Wrapper
+
+__all__ = [
+    "OPTIONAL",
+    "REQUIRED",
+    "VERBS",
+    "Backend",
+    "Body",
+    "Capability",
+    "Guard",
+    "Limits",
+    "MultipartRef",
+    "NotModifiedInPlace",
+    "ObjectInfo",
+    "OpenUpload",
+    "Part",
+    "Prefix",
+    "Settings",
+    "SignAction",
+    "SignOptions",
+    "SignedRequest",
+    "Source",
+    "UploadLost",
+    "Wrapper",
+    "WriteOptions",
+    "capabilities",
+    "option",
+]

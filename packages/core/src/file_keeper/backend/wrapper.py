@@ -1,0 +1,218 @@
+"""A backend around a backend: where errors are translated, calls repeated, counted or made to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from .. import exc
+from ..types import Buffer
+from .contract import (
+    Backend,
+    Body,
+    Limits,
+    MultipartRef,
+    ObjectInfo,
+    OpenUpload,
+    Part,
+    Prefix,
+    SignAction,
+    SignedRequest,
+    SignOptions,
+    Source,
+    WriteOptions,
+)
+
+T = TypeVar("T")
+
+
+class Wrapper(Backend[Any]):
+    """Passes every verb to another backend through one hook, :meth:`around`.
+
+    Beside the verbs, the hook sees ``"body"`` (each read from an open body) and ``"item"`` (each step of a listing).
+    """
+
+    def __init__(self, inner: Backend[Any]):
+        super().__init__(inner.settings)
+        self.inner = inner
+
+    def around(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        """Do `call`, which is `verb` on `key`; a subclass does something before, after or instead."""
+        return call()
+
+    @property
+    def limits(self) -> Limits:  # pyright: ignore[reportIncompatibleVariableOverride] - an instance may learn its own
+        return self.inner.limits
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        return self.inner.verbs
+
+    @property
+    def client(self) -> Any:
+        return self.inner.client
+
+    def forked(self) -> None:
+        self.inner.forked()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def translate(self, error: Exception) -> exc.FilesError | None:
+        return self.inner.translate(error)
+
+    def _each(self, verb: str, key: str, start: Callable[[], Iterator[T]]) -> Iterator[T]:
+        iterator = self.around(verb, key, start)
+        while True:
+            # A sentinel instead of StopIteration: it cannot pass through a hook that catches exceptions.
+            item = self.around("item", key, lambda: next(iterator, _END))
+            if item is _END:
+                return
+            yield item  # pyright: ignore[reportReturnType]
+
+    def head(self, key: str) -> ObjectInfo:
+        return self.around("head", key, lambda: self.inner.head(key))
+
+    def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
+        body = self.around("read", key, lambda: self.inner.read(key, start, end, etag=etag))
+        return Body(body.info, body.length, WrappedStream(self, key, body))
+
+    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+        return self._each("list", prefix, lambda: self.inner.list(prefix, start_after=start_after, delimiter=delimiter))
+
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        return self.around("put", key, lambda: self.inner.put(key, body, options))
+
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        return self.around("delete", key, lambda: self.inner.delete(key, etag=etag))
+
+    def multipart_create(self, key: str, options: WriteOptions) -> str:
+        return self.around("multipart_create", key, lambda: self.inner.multipart_create(key, options))
+
+    def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
+        return self.around("multipart_put", upload.key, lambda: self.inner.multipart_put(upload, number, body))
+
+    def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
+        return self._each("multipart_parts", upload.key, lambda: self.inner.multipart_parts(upload))
+
+    def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        return self.around(
+            "multipart_complete", upload.key, lambda: self.inner.multipart_complete(upload, parts, options)
+        )
+
+    def multipart_abort(self, upload: MultipartRef) -> bool:
+        return self.around("multipart_abort", upload.key, lambda: self.inner.multipart_abort(upload))
+
+    def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
+        return self._each("multipart_list", prefix, lambda: self.inner.multipart_list(prefix))
+
+    def resumable_start(self, key: str, options: WriteOptions) -> str:
+        return self.around("resumable_start", key, lambda: self.inner.resumable_start(key, options))
+
+    def resumable_send(
+        self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
+    ) -> int | ObjectInfo:
+        return self.around(
+            "resumable_send", upload.key, lambda: self.inner.resumable_send(upload, offset, body, total, options)
+        )
+
+    def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
+        return self.around("resumable_offset", upload.key, lambda: self.inner.resumable_offset(upload, total))
+
+    def resumable_cancel(self, upload: MultipartRef) -> bool:
+        return self.around("resumable_cancel", upload.key, lambda: self.inner.resumable_cancel(upload))
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        return self.around("copy", key, lambda: self.inner.copy(source, key, options))
+
+    def move(self, source: str, key: str, options: WriteOptions) -> ObjectInfo:
+        return self.around("move", key, lambda: self.inner.move(source, key, options))
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        return self.around("compose", key, lambda: self.inner.compose(sources, key, options))
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        return self.around("append", target.key, lambda: self.inner.append(target, body, options))
+
+    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        return self.around("annotate", info.key, lambda: self.inner.annotate(info, digests))
+
+    def notes(self, key: str) -> Mapping[str, str]:
+        return self.around("notes", key, lambda: self.inner.notes(key))
+
+    def prepare(self) -> None:
+        return self.around("prepare", "", self.inner.prepare)
+
+    def check(self) -> None:
+        return self.around("check", "", self.inner.check)
+
+    def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        return self.around("sign", key, lambda: self.inner.sign(action, key, options))
+
+    def url(self, key: str) -> str:
+        return self.around("url", key, lambda: self.inner.url(key))
+
+    def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
+        # As a list: whatever the requests raise is raised within the hook.
+        return self.around("delete_many", keys[0] if keys else "", lambda: list(self.inner.delete_many(keys)))
+
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        return self._each("names", prefix, lambda: self.inner.names(prefix, start_after=start_after))
+
+    def sweep(self, prefix: str, older_than: float) -> int:
+        return self.around("sweep", prefix, lambda: self.inner.sweep(prefix, older_than))
+
+
+_END: Any = object()
+
+
+class WrappedStream:
+    """The stream of a body, each read of which goes through the hook of a wrapper."""
+
+    __slots__ = ("_body", "_key", "_wrapper")
+
+    def __init__(self, wrapper: Wrapper, key: str, body: Body):
+        self._wrapper = wrapper
+        self._key = key
+        self._body = body
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._wrapper.around("body", self._key, lambda: self._body.read(size))
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        return self._wrapper.around("body", self._key, lambda: self._body.readinto(buffer))
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class Guard(Wrapper):
+    """The one boundary between a backend and the rest: nothing but our own errors passes it."""
+
+    def around(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except exc.FilesError:
+            raise
+        except Exception as error:
+            raise self._ours(error) from error
+
+    def _ours(self, error: Exception) -> exc.FilesError:
+        ours = self.inner.translate(error)
+        if ours is None:
+            ours = exc.StorageError(f"the backend failed: {type(error).__name__}: {error}")
+        return ours
+
+    def _each(self, verb: str, key: str, start: Callable[[], Iterator[T]]) -> Iterator[T]:
+        # Listings are long: one try around the whole, not one a step.
+        try:
+            yield from start()
+        except exc.FilesError:
+            raise
+        except Exception as error:
+            raise self._ours(error) from error
+
+    def close(self) -> None:
+        with suppress(exc.FilesError):
+            self.around("close", "", self.inner.close)

@@ -1,0 +1,1 @@
+"""What stands between the storage and its provider when the provider fails: each is a backend around a backend."""

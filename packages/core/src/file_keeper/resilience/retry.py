@@ -1,0 +1,202 @@
+"""One policy of repeating, with one meaning on every backend.
+
+Only what is safe is repeated, and a repeat after a lost answer recognises its own write by the random token that the
+core puts into the metadata of each create (contract 6.1.3).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from .. import exc
+from ..backend import Backend, MultipartRef, ObjectInfo, OpenUpload, Part, Prefix, Source, Wrapper, WriteOptions
+from ..types import Buffer
+
+T = TypeVar("T")
+
+TOKEN = "fk_token"
+"""The reserved metadata key of the token."""
+
+# A rename is not repeated: after a lost answer the source is gone either way. A stream is consumed by its first try.
+_ONCE = frozenset(("move", "body", "item"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """How often and how long one request is repeated.
+
+    :param attempts: at most, the first one counted
+    :param timeout: seconds for one request with all its repeats
+    :param base: seconds of the first pause at most; each next one doubles
+    :param longest: seconds of any pause at most
+    """
+
+    attempts: int = 4
+    timeout: float = 120.0
+    base: float = 0.2
+    longest: float = 20.0
+
+
+DEFAULT = Policy()
+
+
+def unanswered(error: exc.FilesError) -> bool:
+    """Tell whether the provider may have done what was asked although this error came back."""
+    return isinstance(error, exc.ConnectionError) and not isinstance(error, exc.ThrottledError)
+
+
+class Retry(Wrapper):
+    """Repeats what failed in passing, with exponential back-off and full jitter.
+
+    :param sleep: waits the given seconds; a test may count instead
+    :param clock: monotonic seconds
+    """
+
+    def __init__(
+        self,
+        inner: Backend[Any],
+        policy: Policy | None = None,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(inner)
+        self.policy = policy or DEFAULT
+        self._sleep = sleep
+        self._clock = clock
+
+    def _pause(self, error: exc.FilesError, attempt: int, started: float) -> None:
+        """Wait before the next attempt, or raise `error` where there is none."""
+        policy = self.policy
+        if not error.retryable or attempt >= policy.attempts:
+            raise error
+        pause = max(error.retry_after, random.uniform(0, min(policy.longest, policy.base * 2 ** (attempt - 1))))
+        if self._clock() - started + pause > policy.timeout:
+            raise error
+        self._sleep(pause)
+
+    def around(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        if verb in _ONCE:
+            return call()
+        return self._repeat(call)
+
+    def _repeat(self, call: Callable[[], T], recognise: Callable[[exc.FilesError], T | None] | None = None) -> T:
+        """Call until it succeeds or must not be repeated.
+
+        :param recognise: asked about a final error when an earlier attempt went unanswered: gives the result that
+            this earlier attempt had, if it is what the error tells of
+        """
+        attempt, started, lost = 1, self._clock(), False
+        while True:
+            try:
+                return call()
+            except exc.FilesError as error:
+                if lost and recognise is not None and not error.retryable:
+                    found = recognise(error)
+                    if found is not None:
+                        return found
+                self._pause(error, attempt, started)
+                lost = lost or unanswered(error)
+                attempt += 1
+
+    def _own(self, key: str, options: WriteOptions) -> Callable[[exc.FilesError], ObjectInfo | None]:
+        """Make the question whether the object at `key` is what this very call wrote."""
+
+        def recognise(error: exc.FilesError) -> ObjectInfo | None:
+            token = options.metadata.get(TOKEN)
+            if not token or not isinstance(error, exc.LocationError | exc.MultipartUploadError):
+                return None
+            try:
+                info = self.head(key)
+            except exc.MissingFileError:
+                return None
+            return info if info.metadata.get(TOKEN) == token else None
+
+        return recognise
+
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        if not isinstance(body, bytes | bytearray | memoryview):
+            return self.inner.put(key, body, options)
+        return self._repeat(lambda: self.inner.put(key, body, options), self._own(key, options))
+
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        lost = False
+
+        def call() -> bool:
+            nonlocal lost
+            try:
+                # What an unanswered attempt deleted is not there any more; it was.
+                return self.inner.delete(key, etag=etag) or lost
+            except exc.FilesError as error:
+                lost = lost or unanswered(error)
+                raise
+
+        return self._repeat(call)
+
+    def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        return self._repeat(
+            lambda: self.inner.multipart_complete(upload, parts, options), self._own(upload.key, options)
+        )
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        return self._repeat(lambda: self.inner.copy(source, key, options), self._own(key, options))
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        return self._repeat(lambda: self.inner.compose(sources, key, options), self._own(key, options))
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        return self._repeat(lambda: self.inner.append(target, body, options), self._own(target.key, options))
+
+    def resumable_send(
+        self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
+    ) -> int | ObjectInfo:
+        attempt, started = 1, self._clock()
+        while True:
+            try:
+                return self.inner.resumable_send(upload, offset, body, total, options)
+            except exc.FilesError as error:
+                self._pause(error, attempt, started)
+                attempt += 1
+            # The provider's own offset is the truth: what it has is not sent again.
+            reached = self.resumable_offset(upload, total)
+            if not isinstance(reached, int) or reached != offset:
+                return reached
+
+    def _resumed(self, start: Callable[[str], Iterator[T]], after: str, key: Callable[[T], str]) -> Iterator[T]:
+        """Go through a listing; after a failure again from behind the last item that was given."""
+        attempt, started, seen = 1, self._clock(), after
+        while True:
+            try:
+                for item in start(after):
+                    yield item
+                    after = key(item)
+                return
+            except exc.FilesError as error:
+                if after != seen:  # the policy is for one page, and this one is another
+                    attempt, started, seen = 1, self._clock(), after
+                self._pause(error, attempt, started)
+                attempt += 1
+
+    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+        if self.limits.order == "none":
+            # Nothing tells where an unordered listing stood.
+            yield from self.inner.list(prefix, start_after=start_after, delimiter=delimiter)
+            return
+        yield from self._resumed(
+            lambda after: self.inner.list(prefix, start_after=after, delimiter=delimiter),
+            start_after,
+            lambda item: item.key,
+        )
+
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        return self.inner.names(prefix, start_after=start_after)
+
+    def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
+        yield from self._repeat(lambda: list(self.inner.multipart_parts(upload)))
+
+    def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
+        yield from self._repeat(lambda: list(self.inner.multipart_list(prefix)))

@@ -1,0 +1,290 @@
+"""What the library does by itself where a provider has no verb for it, and between two storages."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import attributes, exc, hashing
+from .backend import Backend, Capability, NotModifiedInPlace, ObjectInfo, WriteOptions
+from .data import FileData
+from .location import RESERVED
+from .reading import Reader
+from .resilience.retry import TOKEN
+from .streams import IterableBytesReader
+from .transfer import Plan
+from .types import FileOrLocation
+from .upload import Upload
+
+if TYPE_CHECKING:
+    from .storage import Storage
+
+# This module is one mind with Storage, which stands in its own file only for its size.
+# pyright: reportPrivateUsage=false
+
+
+def _chain(backend: Backend[Any], infos: Sequence[ObjectInfo]) -> Iterator[bytes]:
+    """Give the content of several objects one after the other, each pinned to the version seen."""
+    for info in infos:
+        if info.size:
+            with Reader(backend, info.key, etag=info.etag) as reader:
+                yield from reader
+
+
+def _joined(infos: Sequence[ObjectInfo], algorithm: str) -> dict[str, str]:
+    """Give the hash of contents one after the other, where the algorithm allows it: the CRCs."""
+    if algorithm not in hashing.CRCS:
+        return {}
+    result = hashing.new(algorithm).hexdigest()
+    for info in infos:
+        value = attributes.all_digests(info).get(algorithm)
+        if value is None:
+            return {}
+        result = hashing.combine(algorithm, result, value, info.size)
+    return {algorithm: result}
+
+
+def _options(storage: Storage, like: ObjectInfo, parts: Sequence[ObjectInfo]) -> WriteOptions:
+    """Give the options of an object made of `parts` with the attributes of `like`."""
+    wanted = storage.settings.hashing_algorithm
+    digests = _joined(parts, wanted)
+    plain = storage._attributes_of(like)
+    recorded = attributes.record(digests, wanted, storage.limits.multipart_digests, storage.limits)
+    return dataclasses.replace(
+        plain, metadata={**plain.metadata, **recorded}, digests=digests, size=sum(part.size for part in parts)
+    )
+
+
+def _result(storage: Storage, made: ObjectInfo, options: WriteOptions, location: str) -> FileData:
+    size = options.size if options.size is not None else made.size
+    info = dataclasses.replace(
+        made,
+        size=size,
+        content_type=options.content_type,
+        metadata=options.metadata,
+        headers=options.headers,
+        digests={**made.digests, **options.digests},
+        noted=False,
+    )
+    return storage._describe(info, location)
+
+
+def _rewrite(
+    storage: Storage, key: str, location: str, like: ObjectInfo, stream: Iterator[bytes], condition: tuple[bool, str]
+) -> FileData:
+    """Store a stream with the attributes of `like`."""
+    plan = Plan(
+        key=key,
+        content_type=like.content_type,
+        metadata=attributes.without_ours(like.metadata),
+        headers=like.headers,
+        if_absent=condition[0],
+        if_match=condition[1],
+        name=key,
+    )
+    return storage._send(location, Upload(IterableBytesReader(stream)), plan, attributes.decode(like.metadata))
+
+
+def _scratch(storage: Storage) -> str:
+    return f"{storage._root}{RESERVED}/sessions/{attributes.new_token()}{attributes.new_token()}"
+
+
+def append(storage: Storage, key: str, location: str, upload: Upload) -> FileData:
+    """Add an upload to the end of an object; see :meth:`Storage.append`."""
+    backend = storage._verbs
+    target = backend.head(key)
+    upload.rewind()
+    room = min(storage.settings.part_size, storage.limits.put_max)
+    head = memoryview(bytearray(min(room, upload.size if upload.size is not None else room) + 1))
+    count = upload.read_into(head)
+    small = count < len(head)
+    if upload.size is not None and small and count != upload.size:
+        raise exc.UploadSizeMismatchError(f"{upload.size} bytes were declared, the source gave {count}")
+    if "append" in backend.verbs and small:
+        hasher = hashing.new(storage.settings.hashing_algorithm)
+        hasher.update(head[:count])
+        tail = ObjectInfo(key="", size=count, digests={storage.settings.hashing_algorithm: hasher.hexdigest()})
+        options = dataclasses.replace(_options(storage, target, (target, tail)), if_match=target.etag)
+        try:
+            made = backend.append(target, head[:count], options)
+        except NotModifiedInPlace:
+            pass
+        else:
+            upload.release()
+            return _result(storage, made, options, location)
+
+    def rest() -> Iterator[bytes]:
+        yield bytes(head[:count])
+        if not small:
+            total = count
+            chunk = memoryview(bytearray(1 << 20))
+            while size := upload.read_into(chunk):
+                total += size
+                yield bytes(chunk[:size])
+            if upload.size is not None and total != upload.size:
+                raise exc.UploadSizeMismatchError(f"{upload.size} bytes were declared, the source gave {total}")
+
+    try:
+        if "compose" in backend.verbs and not small and not storage.limits.local:
+            tail = Plan(key=_scratch(storage), if_absent=True, name=key)
+            added = storage._engine.send(Upload(IterableBytesReader(rest())), tail)
+            extra = dataclasses.replace(added.info, digests={**added.info.digests, **added.digests})
+            try:
+                options = dataclasses.replace(_options(storage, target, (target, extra)), if_match=target.etag)
+                made = backend.compose((target, extra), key, options)
+                return _result(storage, made, options, location)
+            except NotModifiedInPlace:
+                stream = _chain(backend, (target, extra))
+                return _rewrite(storage, key, location, target, stream, (False, target.etag))
+            finally:
+                backend.delete(extra.key)
+
+        def whole() -> Iterator[bytes]:
+            yield from _chain(backend, (target,))
+            yield from rest()
+
+        return _rewrite(storage, key, location, target, whole(), (False, target.etag))
+    finally:
+        upload.release()
+
+
+def compose(
+    storage: Storage, key: str, location: str, infos: Sequence[ObjectInfo], condition: tuple[bool, str]
+) -> FileData:
+    """Make one object of several; see :meth:`Storage.compose`."""
+    backend = storage._verbs
+    if len(infos) > 1 and "compose" in backend.verbs:
+        options = dataclasses.replace(_options(storage, infos[0], infos), if_absent=condition[0], if_match=condition[1])
+        try:
+            made = backend.compose(infos, key, options)
+            return _result(storage, made, options, location)
+        except NotModifiedInPlace:
+            pass
+    return _rewrite(storage, key, location, infos[0], _chain(backend, infos), condition)
+
+
+# -- between two storages -------------------------------------------------------------------------------------------
+
+_NEEDS = {
+    Capability.COPY: (Capability.STREAM | Capability.ANALYZE, Capability.CREATE),
+    Capability.MOVE: (Capability.STREAM | Capability.ANALYZE | Capability.REMOVE, Capability.CREATE),
+    Capability.RANGE: (Capability.STREAM, Capability.NONE),
+    Capability.COMPOSE: (Capability.STREAM | Capability.ANALYZE, Capability.CREATE),
+}
+
+
+def supports(storage: Storage, capability: Capability, destination: Storage) -> bool:
+    """Tell whether each of `capability` can be done with the help of this machine."""
+    for member in capability:
+        if member not in _NEEDS:
+            return False
+        here, there = _NEEDS[member]
+        if here not in storage.capabilities or there not in destination.capabilities:
+            return False
+    return bool(capability)
+
+
+def _seen(storage: Storage, file: FileOrLocation) -> FileData:
+    """Look at a file without reading it."""
+    info = storage._verbs.head(storage._key(file))
+    location = file.location if isinstance(file, FileData) else file
+    info = dataclasses.replace(info, digests=storage._digests(info))
+    return attributes.describe(info, location, storage.settings.hashing_algorithm)
+
+
+def _upload_to(
+    destination: Storage, location: str, stream: Any, like: FileData, overwrite: bool | FileData | None, **more: Any
+) -> FileData:
+    keeps = destination.limits.metadata
+    return destination.upload(
+        location,
+        stream,
+        overwrite=overwrite,
+        content_type=like.content_type,
+        metadata=like.metadata if keeps else None,
+        headers=like.headers if keeps else None,
+        **more,
+    )
+
+
+def copy(
+    storage: Storage,
+    location: str,
+    file: FileOrLocation,
+    destination: Storage,
+    overwrite: bool | FileData | None = None,
+) -> FileData:
+    """Copy between two storages, with type, metadata and headers, verified by the recorded hash where there is one."""
+    with storage._at("copy_synthetic", file.location if isinstance(file, FileData) else file):
+        seen = _seen(storage, file)
+        reader = Reader(storage._verbs, storage._key(file), etag=seen.etag)
+    with reader:
+        return _upload_to(
+            destination,
+            location,
+            Upload(reader, size=seen.size),
+            seen,
+            overwrite,
+            hash=seen.hash,
+            algorithm=seen.algorithm,
+        )
+
+
+def move(
+    storage: Storage,
+    location: str,
+    file: FileOrLocation,
+    destination: Storage,
+    overwrite: bool | FileData | None = None,
+) -> FileData:
+    """Copy, then remove the very version that was copied."""
+    name = file.location if isinstance(file, FileData) else file
+    with storage._at("move_synthetic", name):
+        key = storage._key(file)
+        before = storage._verbs.head(key)
+    made = copy(storage, location, file, destination, overwrite)
+    with storage._at("move_synthetic", name):
+        # Two storages may name one object. Equal content may have an equal etag there, but never an equal token.
+        now = storage._verbs.head(key)
+        if (now.etag, now.metadata.get(TOKEN)) != (before.etag, before.metadata.get(TOKEN)):
+            raise exc.ChangedFileError(
+                "the source was changed meanwhile, or is the very file that was written: it stays"
+            )
+        storage._verbs.delete(key, etag=before.etag)
+    return made
+
+
+def range(storage: Storage, file: FileOrLocation, start: int, end: int | None) -> bytes:
+    """Read from the beginning and keep what lies in ``[start, end)``."""
+    if start < 0 or (end is not None and end < 0):
+        raise exc.StorageDataError(f"the bounds of a range are not negative: {start}, {end}", storage=storage.name)
+    kept: list[bytes] = []
+    position = 0
+    with storage.stream(file) as reader:
+        for chunk in reader:
+            first = max(0, start - position)
+            last = len(chunk) if end is None else min(len(chunk), end - position)
+            if first < last:
+                kept.append(chunk[first:last])
+            position += len(chunk)
+            if end is not None and position >= end:
+                break
+    return b"".join(kept)
+
+
+def compose_between(
+    storage: Storage,
+    location: str,
+    destination: Storage,
+    files: Sequence[FileOrLocation],
+    overwrite: bool | FileData | None = None,
+) -> FileData:
+    """Make one file in `destination` of several in `storage`."""
+    infos: list[ObjectInfo] = []
+    for file in files:
+        with storage._at("compose_synthetic", file.location if isinstance(file, FileData) else file):
+            infos.append(storage._verbs.head(storage._key(file)))
+    like = attributes.describe(infos[0], location, "") if infos else FileData(location, content_type="")
+    stream = IterableBytesReader(_chain(storage._verbs, infos))
+    return _upload_to(destination, location, Upload(stream, size=sum(info.size for info in infos)), like, overwrite)

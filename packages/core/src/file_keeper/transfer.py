@@ -1,0 +1,576 @@
+"""The transfer engine: a stream becomes an object, concurrently, in bounded memory, all or nothing.
+
+The caller's thread reads, hashes and cuts; a bounded number of workers sends. Whatever goes wrong anywhere, reading
+stops, what is in flight is waited for, the upload is aborted at the provider, and the error goes to the caller.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from . import attributes, contenttype, exc, hashing
+from .backend import Backend, Limits, MultipartRef, ObjectInfo, Part, UploadLost, WriteOptions
+from .backend.contract import RESUMABLE_MULTIPLE, MiB
+from .resilience.retry import TOKEN
+from .settings import Settings, humanize_filesize
+from .types import Progress
+from .upload import Upload
+
+log = logging.getLogger("file_keeper")
+
+PIPE_CHUNK = 1 * MiB
+"""Bytes of a buffer where the backend takes a stream: it stays in the processor's cache between hash and write."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an upload is to become.
+
+    :param metadata: in its encoded form
+    :param if_match: the etag to be replaced
+    :param expected: declared hashes, algorithm to hex: the content must have them
+    :param name: tells the content type where neither the upload nor its content does
+    """
+
+    key: str
+    content_type: str = ""
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    if_absent: bool = False
+    if_match: str = ""
+    expected: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    name: str = ""
+    progress: Progress | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What came of it: the object, its content type, its hashes."""
+
+    info: ObjectInfo
+    content_type: str
+    digests: Mapping[str, str]
+
+
+def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int]:
+    """Give the sizes of the parts of an upload, one after the other.
+
+    A known size is cut into equal parts. Of an unknown size the part doubles after each tenth of the provider's number
+    of parts, so that any size that the provider can hold fits, unless it wants equal parts.
+
+    :param size: bytes of the whole, ``None`` when unknown
+    :raises LargeUploadError: when `size` does not fit
+    """
+    base = max(part_size, limits.part_min)
+    if size is not None:
+        if size > limits.object_max:
+            raise exc.LargeUploadError(
+                f"the content has {humanize_filesize(size)}, "
+                f"the largest object here {humanize_filesize(limits.object_max)}"
+            )
+        least = -(-size // limits.parts_max)
+        if least > base:
+            base = -(-least // MiB) * MiB
+        if base > limits.part_max:
+            raise exc.LargeUploadError(f"{humanize_filesize(size)} do not fit into {limits.parts_max} parts")
+        return itertools.repeat(base)
+    step = limits.parts_max if limits.equal_parts else max(1, limits.parts_max // 10)
+    return (min(limits.part_max, base << (number // step)) for number in range(limits.parts_max))
+
+
+class Reader:
+    """Reads an upload once: hashes, counts, compares with what was declared, tells the progress."""
+
+    def __init__(self, upload: Upload, algorithms: set[str], progress: Progress | None):
+        self.size = 0
+        self.ended = False
+        self._upload = upload
+        self._hashers = {name: hashing.new(name) for name in algorithms}
+        self._head = memoryview(b"")
+        self._progress = progress
+        self._done = -1
+        self._final: dict[str, str] | None = None
+
+    def look(self, size: int) -> memoryview:
+        """Read up to `size` bytes ahead; :meth:`fill` gives them again."""
+        target = memoryview(bytearray(size))
+        self._head = target[: self._take(target)]
+        return self._head
+
+    def fill(self, target: memoryview) -> int:
+        """Fill `target`; fewer bytes only at the end of the content."""
+        count = min(len(self._head), len(target))
+        if count:
+            target[:count] = self._head[:count]
+            self._head = self._head[count:]
+        if count < len(target):
+            count += self._take(target[count:])
+        return count
+
+    def _take(self, target: memoryview) -> int:
+        if self.ended:
+            return 0
+        count = self._upload.read_into(target)
+        self.ended = count < len(target)
+        self.size += count
+        for hasher in self._hashers.values():
+            hasher.update(target[:count])
+        declared = self._upload.size
+        if declared is not None and (self.size > declared or (self.ended and self.size < declared)):
+            raise exc.UploadSizeMismatchError(
+                f"{declared} bytes were declared, "
+                + (f"the source gave {self.size}" if self.ended else "the source gives more")
+            )
+        return count
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The hashes of what was read."""
+        if self._final is None or not self.ended:
+            self._final = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
+        return self._final
+
+    def verify(self, expected: Mapping[str, str]) -> None:
+        """Compare with declared hashes. :raises UploadHashMismatchError: when one differs"""
+        found = self.digests
+        for name, value in expected.items():
+            if name in found and found[name] != value:
+                raise exc.UploadHashMismatchError(f"the {name} of the content is {found[name]}, declared was {value}")
+
+    def tell(self, done: int) -> None:
+        """Tell the user's callback how many bytes are sent; it may raise, which cancels the upload."""
+        if self._progress is not None and done > self._done:
+            self._done = done
+            self._progress(done, self._upload.size)
+
+
+class Engine:
+    """Sends uploads to a backend.
+
+    :param backend: with its errors translated and its calls repeated
+    """
+
+    def __init__(self, backend: Backend[Any], settings: Settings):
+        self.backend = backend
+        self.part_size = settings.part_size
+        self.threshold = settings.multipart_threshold
+        self.concurrency = settings.max_concurrency
+        self.algorithm = settings.hashing_algorithm
+        self.wants_parts = "max_concurrency" in settings.given
+
+    def send(self, upload: Upload, plan: Plan) -> Sent:
+        """Store an upload; see :meth:`file_keeper.Storage.upload` for what is promised.
+
+        :raises ExistingFileError, ChangedFileError: by the conditions of the plan
+        :raises UploadMismatchError: when the content is not what was declared
+        """
+        try:
+            try:
+                return self._send(upload, plan)
+            except UploadLost as error:
+                self._lost(upload, plan, error)
+                return self._send(upload, plan)
+        finally:
+            upload.release()
+
+    def _lost(self, upload: Upload, plan: Plan, error: UploadLost) -> None:
+        """Decide what becomes of an upload whose parts the provider dropped for another writer's sake."""
+        if plan.if_absent:
+            self._precheck(plan)
+        if upload.seekable_stream is None:
+            if plan.if_absent:
+                raise exc.ConnectionError(
+                    "another writer of this location broke the upload and is gone: try it again", code=error.code
+                ) from error
+            raise exc.ChangedFileError(
+                "another writer of this location broke the upload, and the source cannot be read again"
+            ) from error
+
+    def _precheck(self, plan: Plan) -> None:
+        try:
+            self.backend.head(plan.key)
+        except exc.MissingFileError:
+            return
+        raise exc.ExistingFileError("there is a file already and overwriting is off")
+
+    def _send(self, upload: Upload, plan: Plan) -> Sent:
+        limits = self.backend.limits
+        upload.rewind()
+        reader = Reader(upload, {self.algorithm, *plan.expected}, plan.progress)
+        threshold = min(self.threshold, limits.put_max)
+        single = upload.size is None or upload.size <= threshold
+        if single:
+            ahead = min(threshold, threshold if upload.size is None else upload.size) + 1
+        else:
+            ahead = contenttype.SNIFF
+        head = reader.look(ahead)
+        content_type = plan.content_type or upload.declared_type
+        if not content_type:
+            name = upload.filename or plan.name
+            content_type = contenttype.detect(head, name, complete=reader.ended)
+        draft = _Draft(self, plan, content_type, upload.size)
+        reader.tell(0)
+        if single and reader.ended:
+            reader.verify(plan.expected)
+            digests = reader.digests
+            reader.tell(reader.size)
+            info = self.backend.put(plan.key, head, draft.options(digests, limits.put_digests, size=reader.size))
+            return Sent(info, content_type, digests)
+        if plan.if_absent:
+            self._precheck(plan)
+        if limits.streaming_put:
+            return self._stream(upload, reader, draft)
+        if limits.session and not (self.wants_parts and "multipart_create" in self.backend.verbs):
+            return self._session(upload, reader, draft)
+        if "multipart_create" not in self.backend.verbs:
+            raise exc.LargeUploadError(
+                f"the content is larger than the {humanize_filesize(threshold)} that fit into one request, "
+                "and this storage takes no parts"
+            )
+        return self._parts(upload, reader, draft)
+
+    def known_before(self, upload: Upload, reader: Reader, draft: _Draft, native: frozenset[str]) -> _Known:
+        """Learn the hash before anything is sent, where it must be set at creation and the source allows it."""
+        if self.algorithm in native:
+            return _Known(reader, {}, native=True)
+        expected = draft.plan.expected
+        if self.algorithm in expected:
+            return _Known(reader, {self.algorithm: expected[self.algorithm]})
+        if upload.seekable_stream is None:
+            return _Known(reader, {})
+        before = upload.fingerprint()
+        upload.rewind()
+        first = Reader(upload, {self.algorithm, *expected}, None)
+        scratch = memoryview(bytearray(min(self.part_size, MiB)))
+        while first.fill(scratch) == len(scratch):
+            pass
+        first.verify(expected)
+        upload.rewind()
+        # What is known needs no second hash; size and time of change are compared again when all is sent.
+        again = Reader(upload, set(), draft.plan.progress)
+        return _Known(again, first.digests, size=first.size, fingerprint=before)
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _parts(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
+        backend, limits, plan = self.backend, self.backend.limits, draft.plan
+        native = limits.multipart_digests
+        sizes = part_sizes(limits, self.part_size, upload.size)
+        if limits.late_metadata:
+            known = _Known(reader, {}, native=True)
+        else:
+            known = self.known_before(upload, reader, draft, native)
+        reader = known.reader
+        ref = MultipartRef(plan.key, backend.multipart_create(plan.key, draft.options(known.digests, native)))
+        try:
+            parts = self._send_parts(ref, reader, sizes)
+            digests = known.finish(upload, plan.expected, reader)
+            reader.tell(reader.size)
+            info = backend.multipart_complete(ref, parts, draft.options(digests, native, size=reader.size))
+        except BaseException as error:
+            _undo(error, lambda: backend.multipart_abort(ref))
+            raise
+        if not known.recorded:
+            self.annotate(info, digests)
+        return Sent(info, draft.content_type, digests)
+
+    def _send_parts(self, ref: MultipartRef, reader: Reader, sizes: Iterator[int]) -> list[Part]:
+        backend = self.backend
+        parts: list[Part] = []
+        flying: dict[Future[Part], bytearray] = {}
+        free: list[bytearray] = []
+        memory = max(self.part_size, backend.limits.part_min) * (self.concurrency + 1)
+        done = 0
+
+        def collect(finished: set[Future[Part]]) -> None:
+            nonlocal done
+            for future in finished:
+                free.append(flying.pop(future))
+                part = future.result()
+                parts.append(part)
+                done += part.size
+            if not reader.ended or flying:
+                reader.tell(done)
+
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="file-keeper")
+        try:
+            for number, size in enumerate(sizes):
+                while len(flying) >= max(1, memory // size - 1):
+                    collect(wait(flying, return_when=FIRST_COMPLETED).done)
+                if free and len(free[-1]) != size:
+                    free.clear()
+                buffer = free.pop() if free else bytearray(size)
+                count = reader.fill(memoryview(buffer))
+                if count:
+                    body = memoryview(buffer)[:count]
+                    flying[pool.submit(backend.multipart_put, ref, number, body)] = buffer
+                if count < size:
+                    break
+                collect({future for future in flying if future.done()})
+            else:
+                if reader.look(1):
+                    raise exc.LargeUploadError(
+                        f"the content of unknown size does not fit into the {len(parts) + len(flying)} parts that this "
+                        "provider takes: declare its size, or choose a larger part_size"
+                    )
+            while flying:
+                collect(wait(flying, return_when=FIRST_COMPLETED).done)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        return sorted(parts, key=lambda part: part.number)
+
+    # -- a native session -------------------------------------------------------------------------------------------
+
+    def _session(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
+        backend, plan = self.backend, draft.plan
+        native = backend.limits.put_digests
+        if backend.limits.late_metadata:
+            known = _Known(reader, {}, native=True)
+        else:
+            known = self.known_before(upload, reader, draft, native)
+        reader = known.reader
+        options = draft.options(known.digests, native)
+        ref = MultipartRef(plan.key, backend.resumable_start(plan.key, options))
+        size = max(RESUMABLE_MULTIPLE, self.part_size // RESUMABLE_MULTIPLE * RESUMABLE_MULTIPLE)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="file-keeper")
+        try:
+            buffers = itertools.cycle([bytearray(size) for _ in range(3)])
+            flying: Future[int | ObjectInfo] | None = None
+            offset, piece = 0, _fill(reader, next(buffers))
+            while not (reader.ended and len(piece) < size):
+                following = _fill(reader, next(buffers))
+                if not following:
+                    break
+                if flying is not None:
+                    flying.result()
+                    reader.tell(offset)
+                flying = pool.submit(send_piece, backend, ref, offset, piece, None, options)
+                offset += len(piece)
+                piece = following
+            if flying is not None:
+                flying.result()
+            digests = known.finish(upload, plan.expected, reader)
+            reader.tell(reader.size)
+            options = draft.options(digests, native, size=reader.size)
+            info = send_piece(backend, ref, offset, piece, reader.size, options)
+            if isinstance(info, int):
+                raise exc.ResumableUploadError(f"the provider has {info} of {reader.size} bytes and wants no more")
+        except BaseException as error:
+            pool.shutdown(wait=True, cancel_futures=True)
+            _undo(error, lambda: backend.resumable_cancel(ref))
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        if not known.recorded:
+            self.annotate(info, digests)
+        return Sent(info, draft.content_type, digests)
+
+    # -- a stream ---------------------------------------------------------------------------------------------------
+
+    def _stream(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
+        backend, limits, plan = self.backend, self.backend.limits, draft.plan
+        native = limits.put_digests
+        if limits.late_metadata:
+            known = _Known(reader, {}, native=True)
+        else:
+            known = self.known_before(upload, reader, draft, native)
+        reader = known.reader
+        pipe = Pipe(upload.size, min(self.part_size, PIPE_CHUNK), self.concurrency + 1)
+        options = draft.options(known.digests, native)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="file-keeper")
+        try:
+            future = pool.submit(backend.put, plan.key, pipe, options)
+            future.add_done_callback(lambda _: pipe.stop())
+            digests: dict[str, str] = {}
+            try:
+                while (buffer := pipe.acquire()) is not None:
+                    count = reader.fill(buffer)
+                    pipe.send(buffer[:count])
+                    if count < len(buffer):
+                        digests = known.finish(upload, plan.expected, reader)
+                        reader.tell(reader.size)
+                        pipe.end(digests)
+                        break
+                    reader.tell(reader.size)
+            except BaseException:
+                pipe.abort()
+                wait((future,))
+                raise
+            info = future.result()
+        finally:
+            pool.shutdown(wait=True)
+        if not known.recorded:
+            self.annotate(info, digests)
+        return Sent(info, draft.content_type, digests)
+
+    # -- afterwards -------------------------------------------------------------------------------------------------
+
+    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        """Record a hash that was not known when the object was made; the upload stands if that is refused."""
+        value = digests.get(self.algorithm)
+        if not value or "annotate" not in self.backend.verbs:
+            return
+        try:
+            self.backend.annotate(info, {self.algorithm: value})
+        except exc.FilesError as error:
+            log.warning("the hash of %r could not be recorded, analyze will not know it: %s", info.key, error)
+
+
+class _Draft:
+    """Write options in the making: the same token and attributes at the beginning and at the end."""
+
+    def __init__(self, engine: Engine, plan: Plan, content_type: str, size: int | None):
+        self.plan = plan
+        self.content_type = content_type
+        self._engine = engine
+        self._size = size
+        self._token = {TOKEN: attributes.new_token()} if engine.backend.limits.metadata else {}
+
+    def options(self, digests: Mapping[str, str], native: frozenset[str], *, size: int | None = None) -> WriteOptions:
+        engine, plan = self._engine, self.plan
+        recorded = attributes.record(digests, engine.algorithm, native, engine.backend.limits)
+        return WriteOptions(
+            content_type=self.content_type,
+            metadata={**plan.metadata, **self._token, **recorded},
+            headers=plan.headers,
+            if_absent=plan.if_absent,
+            if_match=plan.if_match,
+            digests=digests,
+            size=self._size if size is None else size,
+        )
+
+
+class _Known:
+    """What is known of the hash before the bytes are sent."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        digests: Mapping[str, str],
+        *,
+        native: bool = False,
+        size: int | None = None,
+        fingerprint: tuple[int, int] | None = None,
+    ):
+        self.reader = reader
+        self.digests = digests
+        self.recorded = native or bool(digests)
+        self._size = size
+        self._fingerprint = fingerprint
+
+    def finish(self, upload: Upload, expected: Mapping[str, str], reader: Reader) -> dict[str, str]:
+        """Check the content when all of it is sent and before it is published; give its hashes."""
+        reader.verify(expected)
+        if self._size is not None:
+            if self._size != reader.size:
+                raise exc.UploadSizeMismatchError(
+                    f"the source changed while it was sent: it had {self._size} bytes and gave {reader.size}"
+                )
+            if self._fingerprint is not None and self._fingerprint != upload.fingerprint():
+                raise exc.UploadHashMismatchError("the source changed while it was sent")
+        return {**self.digests, **reader.digests}
+
+
+class Pipe:
+    """A :class:`~file_keeper.backend.Source` that one thread fills while another drains it, with reused buffers."""
+
+    def __init__(self, size: int | None, chunk: int, count: int):
+        self.size = size
+        self.digests: dict[str, str] = {}
+        self._chunk = chunk
+        self._unmade = count
+        self._free: deque[memoryview] = deque()
+        self._full: deque[memoryview] = deque()
+        self._changed = threading.Condition()
+        self._ended = self._aborted = self._stopped = False
+
+    def acquire(self) -> memoryview | None:
+        """Give a buffer to fill; ``None`` when nobody drains any more."""
+        with self._changed:
+            while not (self._free or self._unmade or self._stopped):
+                self._changed.wait()
+            if self._stopped:
+                return None
+            if self._free:
+                return self._free.popleft()
+            self._unmade -= 1
+        return memoryview(bytearray(self._chunk))
+
+    def send(self, filled: memoryview) -> None:
+        self._set(lambda: self._full.append(filled))
+
+    def end(self, digests: dict[str, str]) -> None:
+        """Say that all is sent and in order."""
+        self.digests = digests
+        self._set(lambda: setattr(self, "_ended", True))
+
+    def abort(self) -> None:
+        """Make the draining thread fail: nothing may be published."""
+        self._set(lambda: setattr(self, "_aborted", True))
+
+    def stop(self) -> None:
+        """Say that nobody drains any more."""
+        self._set(lambda: setattr(self, "_stopped", True))
+
+    def _set(self, change: Callable[[], object]) -> None:
+        with self._changed:
+            change()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[memoryview]:
+        while True:
+            with self._changed:
+                while not (self._full or self._ended or self._aborted):
+                    self._changed.wait()
+                if self._aborted:
+                    raise exc.ContentError("the upload was aborted")
+                if not self._full:
+                    return
+                view = self._full.popleft()
+            if view:
+                yield view
+            with self._changed:
+                self._free.append(memoryview(view.obj))
+                self._changed.notify_all()
+
+
+def _fill(reader: Reader, buffer: bytearray) -> memoryview:
+    view = memoryview(buffer)
+    return view[: reader.fill(view)]
+
+
+def send_piece(
+    backend: Backend[Any], ref: MultipartRef, offset: int, piece: memoryview, total: int | None, options: WriteOptions
+) -> int | ObjectInfo:
+    """Send a piece of a session; what the provider did not take of it is sent again.
+
+    :return: the bytes that the provider has, or the object when this was the last piece
+    """
+    end = offset + len(piece)
+    stuck = 0
+    while True:
+        result = backend.resumable_send(ref, offset, piece, total, options)
+        if not isinstance(result, int) or (result == end and total is None):
+            return result
+        if not offset <= result <= end:
+            raise exc.ResumableUploadError(f"the provider has {result} bytes, sent were {offset} to {end}")
+        stuck = 0 if result > offset else stuck + 1
+        if stuck > 3:
+            raise exc.ConnectionError(f"the provider takes nothing beyond byte {result}")
+        piece = piece[result - offset :]
+        offset = result
+
+
+def _undo(error: BaseException, abort: Callable[[], object]) -> None:
+    """Clean up at the provider after `error`; what that raises becomes a note on it."""
+    try:
+        abort()
+    except exc.FilesError as failure:
+        error.add_note(f"and the upload could not be aborted: {failure} (cleanup_uploads finds it)")

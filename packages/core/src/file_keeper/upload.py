@@ -1,0 +1,256 @@
+"""Upload: what is given to a storage; and the ways to make one."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from . import contenttype, exc
+from .streams import BufferReader, HashingReader, IterableBytesReader, PathReader, PeekingReader, fill, is_seekable
+from .types import Readable
+
+
+class Upload:
+    """A stream of bytes with what is known of it.
+
+    It remembers where its stream stood when it was made. The stream is read from there to its end and never closed,
+    unless the library opened it itself.
+
+    :param stream: anything with ``read``; it need not be able to seek
+    :param filename: a name to tell the content type from, nothing else
+    :param size: bytes from the current position to the end; ``None`` when unknown
+    :param content_type: media type; ``""`` to tell it from the content, then from the name
+    :raises TypeError: when `stream` has no ``read``, or is a stream of text
+    :raises UploadError: when the size is negative or the content type is none
+    """
+
+    def __init__(
+        self,
+        stream: Readable,
+        filename: str = "",
+        size: int | None = None,
+        content_type: str = "",
+        *,
+        owned: bool = False,
+    ):
+        if not hasattr(stream, "read") or isinstance(stream, io.TextIOBase):
+            raise TypeError(f"an upload needs a binary stream with read(), not {type(stream).__name__}")
+        if size is not None and size < 0:
+            raise exc.ContentError(f"the size of an upload is not negative: {size}")
+        self.filename = filename or ""
+        self.size = size
+        self._content_type = check_content_type(content_type)
+        self._owned = owned
+        self._seekable = is_seekable(stream)
+        self._origin = cast("Any", stream).tell() if self._seekable else 0
+        self._begun = False
+        self._taken = 0
+        self.stream: Any = stream
+
+    @property
+    def content_type(self) -> str:
+        """The media type given, else told from the first bytes (where they can be looked at) and the name."""
+        if not self._content_type:
+            head = self.peek()
+            if head is not None:
+                self._content_type = contenttype.detect(head, self.filename, complete=len(head) < contenttype.SNIFF)
+        return self._content_type
+
+    @property
+    def declared_type(self) -> str:
+        """The media type as far as it is known without a look at the content."""
+        return self._content_type
+
+    def peek(self) -> bytes | None:
+        """Give the first bytes without moving on; ``None`` where the stream allows no such look."""
+        if self._seekable:
+            here = self.stream.tell()
+            self.stream.seek(self._origin)
+            try:
+                head = bytearray(contenttype.SNIFF)
+                return bytes(head[: fill(self.stream, memoryview(head))])
+            finally:
+                self.stream.seek(here)
+        if isinstance(self.stream, IterableBytesReader) and not self._begun:
+            return self.stream.peek(contenttype.SNIFF)
+        return None
+
+    @property
+    def seekable_stream(self) -> Any:
+        """The stream if it can be read again, else ``None``."""
+        return self.stream if self._seekable else None
+
+    def hashing_reader(self, **kw: Any) -> HashingReader:
+        """Give a reader of the stream that hashes; `kw` as for :class:`HashingReader`."""
+        return HashingReader(self.stream, **kw)
+
+    # What follows is for the transfer engine.
+
+    def rewind(self) -> None:
+        """Go to where the stream stood when the upload was made.
+
+        :raises ContentError: when it was read from and cannot seek: a remainder is never stored
+        """
+        if self._seekable:
+            self.stream.seek(self._origin)
+            self._taken = 0
+        elif self._begun:
+            raise exc.ContentError(
+                f"the source is already read up to byte {self._taken} and cannot be read again: make a new upload"
+            )
+
+    def read_into(self, target: memoryview) -> int:
+        """Fill `target` from the stream; fewer bytes only at its end."""
+        self._begun = True
+        count = fill(self.stream, target)
+        self._taken += count
+        return count
+
+    def fingerprint(self) -> tuple[int, int] | None:
+        """Give size and time of change (ns) of the file behind the stream, if there is one."""
+        try:
+            status = os.fstat(self.stream.fileno())
+        except (AttributeError, OSError, ValueError):
+            return None
+        return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def release(self) -> None:
+        """Close what the library opened."""
+        if self._owned:
+            self.stream.close()
+
+    def __repr__(self) -> str:
+        size = "unknown" if self.size is None else self.size
+        return f"Upload({self.filename!r}, size={size}, content_type={self._content_type!r})"
+
+
+def check_content_type(value: str) -> str:
+    """Give a media type as it was given. :raises WrongUploadTypeError: when it is none"""
+    if value and not contenttype.valid(value):
+        raise exc.WrongUploadTypeError(f"{value!r} is not a content type")
+    return value
+
+
+def _remaining(stream: Any) -> int | None:
+    """Give the bytes from a stream's position to its end; ``None`` when it cannot tell."""
+    if not is_seekable(stream):
+        return None
+    here = stream.tell()
+    try:
+        end = stream.seek(0, io.SEEK_END)
+        if end is None:
+            end = stream.tell()
+        size = max(0, end - here)
+    finally:
+        stream.seek(here)
+    if not size and not isinstance(stream, io.BytesIO):
+        # Files of the kernel say that they are empty and are not.
+        size = None if stream.read(1) else 0
+        stream.seek(here)
+    return size
+
+
+def _from_stream(stream: Any, filename: str = "", mime: str = "", *, size: int | None = None) -> Upload:
+    if isinstance(stream, io.TextIOBase):
+        raise TypeError("a text stream cannot be uploaded: open the file in binary mode, or give its .buffer")
+    if size is None:
+        size = _remaining(stream)
+    if size is None and not is_seekable(stream) and not isinstance(stream, IterableBytesReader):
+        stream = PeekingReader(stream)
+    if not filename:
+        name = getattr(stream, "name", "")
+        filename = os.path.basename(name) if isinstance(name, str) else ""
+    return Upload(stream, filename, size, mime)
+
+
+def _from_werkzeug(value: Any, mime: str) -> Upload:
+    return _from_stream(value.stream, value.filename or "", mime)
+
+
+def _from_django(value: Any, mime: str) -> Upload:
+    # Django's File passes read and seek on to the file that it wraps, and knows its size.
+    return _from_stream(value.file, os.path.basename(value.name or ""), mime)
+
+
+def _from_starlette(value: Any, mime: str) -> Upload:
+    return _from_stream(value.file, value.filename or "", mime)
+
+
+# The uploads of web frameworks, by the full name of their class: known without importing the framework.
+_FRAMEWORKS: dict[str, Callable[[Any, str], Upload]] = {
+    "werkzeug.datastructures.file_storage.FileStorage": _from_werkzeug,
+    "werkzeug.datastructures.FileStorage": _from_werkzeug,
+    "django.core.files.base.File": _from_django,
+    "starlette.datastructures.UploadFile": _from_starlette,
+}
+
+
+@functools.singledispatch
+def make_upload(value: Any, mime: str = "") -> Upload:
+    """Make an :class:`Upload` out of whatever holds bytes.
+
+    Taken are: an :class:`Upload` (given back), bytes-likes, binary files and anything with ``read``, a
+    :class:`pathlib.Path` (opened when it is read, closed afterwards), any iterable of bytes-likes (size unknown), the
+    uploads of werkzeug, Django and Starlette, and what was registered: ``make_upload.register(MyType, factory)`` with
+    ``factory(value, mime="") -> Upload``.
+
+    :param mime: the content type, when the content is not to tell it
+    :raises TypeError: for text, and for what holds no bytes
+    :raises WrongUploadTypeError: when `mime` is not a content type
+    """
+    for cls in type(value).__mro__:
+        factory = _FRAMEWORKS.get(f"{cls.__module__}.{cls.__qualname__}")
+        if factory is not None:
+            return factory(value, mime)
+    if hasattr(value, "read"):
+        return _from_stream(value, mime=mime)
+    if hasattr(value, "__iter__"):
+        return Upload(IterableBytesReader(cast("Iterable[Any]", value)), content_type=mime)
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise TypeError(f"cannot make an upload out of {type(value).__name__}: it has no bytes") from None
+    return _from_bytes(view, mime)
+
+
+@make_upload.register(Upload)
+def _(value: Upload, mime: str = "") -> Upload:
+    if mime:
+        value._content_type = check_content_type(mime)  # pyright: ignore[reportPrivateUsage]
+    return value
+
+
+@make_upload.register(str)
+def _(value: str, mime: str = "") -> Upload:
+    raise TypeError("text cannot be uploaded: encode it, or give a pathlib.Path to upload a file")
+
+
+@make_upload.register(dict)
+def _(value: Any, mime: str = "") -> Upload:
+    raise TypeError("a mapping cannot be uploaded: it has no bytes")
+
+
+def _from_bytes(value: Any, mime: str = "") -> Upload:
+    view = memoryview(value).cast("B")
+    stream = io.BytesIO(value) if isinstance(value, bytes) else BufferReader(view)
+    return Upload(stream, size=len(view), content_type=mime)
+
+
+make_upload.register(bytes, _from_bytes)
+make_upload.register(bytearray, _from_bytes)
+make_upload.register(memoryview, _from_bytes)
+
+
+@make_upload.register(os.PathLike)
+def _(value: os.PathLike[str], mime: str = "") -> Upload:
+    path = os.fspath(value)
+    size = os.stat(path).st_size
+    reader = PathReader(path)
+    if not size:
+        size = _remaining(reader)
+        reader.close()
+    return Upload(reader, os.path.basename(path), size, mime, owned=True)
