@@ -346,7 +346,8 @@ def by_name(name: str) -> str:
     for table in (_TEXT, _ZIPPED, _COMPOUND, _UNSIGNED):
         if extension in table:
             return table[extension]
-    return _by_extension().guess_type(f"x.{extension}")[0] or UNKNOWN
+    guessed, packed = _by_extension().guess_type(f"x.{extension}")
+    return guessed or (packed and f"application/{packed}") or UNKNOWN
 
 
 _SAME = {

@@ -317,9 +317,8 @@ class Sessions:
 
     def resumable_start(self, location: str, size: int, plan: Plan) -> FileData:
         backend = self._backend
-        data, key = self._begin(
-            location, size, plan, native=backend.limits.put_digests if self._native else frozenset()
-        )
+        native = backend.limits.put_digests if self._native else frozenset[str]()
+        data, key = self._begin(location, size, plan, native=native)
         state = data.storage_data
         options = self._options(data, state, publish=self._native and "scratch" not in state)
         start = backend.resumable_start if self._native else backend.multipart_create

@@ -285,7 +285,7 @@ class Settings:
 
 def _wrong(name: str, kind: str, value: Any, known: Option) -> exc.InvalidStorageConfigurationError:
     hidden = known.secret or isinstance(value, Mapping)
-    shown = f"a {type(cast('object', value)).__name__}" if hidden else repr(value)
+    shown = f"a {type(cast('object', value)).__name__}" if hidden else repr(cast("object", value))
     return exc.InvalidStorageConfigurationError(f"option {name!r} must be {kind}, not {shown}")
 
 

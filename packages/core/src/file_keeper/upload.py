@@ -57,7 +57,9 @@ class Upload:
         if not self._content_type:
             head = self.peek()
             if head is not None:
-                self._content_type = contenttype.detect(head, self.filename, complete=len(head) < contenttype.SNIFF)
+                self._content_type = contenttype.detect(
+                    head, self.filename, complete=self._seekable and len(head) < contenttype.SNIFF
+                )
         return self._content_type
 
     @property

@@ -170,7 +170,9 @@ class Writer(io.BufferedIOBase):
 
     def __del__(self) -> None:
         if not self.closed:
-            warnings.warn(f"unclosed writer of {self.name!r}: nothing was published", ResourceWarning, source=self)
+            warnings.warn(
+                f"unclosed writer of {self.name!r}: nothing was published", ResourceWarning, stacklevel=2, source=self
+            )
             self.abort()
 
 
