@@ -1,1 +1,6 @@
 """Google Cloud Storage for file-keeper."""
+
+from .backend import GcsBackend
+from .settings import GcsSettings
+
+__all__ = ["GcsBackend", "GcsSettings"]

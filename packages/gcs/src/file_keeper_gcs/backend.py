@@ -1,0 +1,452 @@
+"""The verbs, in the order of the contract, on Google's JSON API.
+
+Reference: https://cloud.google.com/storage/docs/json_api/v1/objects
+"""
+
+# The SDK has no stubs: what it gives is unknown to the type checker, here only.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from file_keeper import exc, hashing
+from file_keeper.backend import (
+    Backend,
+    Body,
+    Limits,
+    MultipartRef,
+    NotModifiedInPlace,
+    ObjectInfo,
+    OpenUpload,
+    Part,
+    Prefix,
+    SignAction,
+    SignedRequest,
+    SignOptions,
+    Source,
+    WriteOptions,
+)
+from file_keeper.types import Buffer
+from google.api_core.exceptions import BadRequest, Conflict, GoogleAPICallError, NotFound, PreconditionFailed
+from requests import Response
+
+from . import batch, errors, parts, records, signing
+from .parts import Parts, no_bucket, pages
+from .settings import GcsSettings, address, find_project, make_client
+from .transport import Transport, body_of, document
+
+GiB, TiB = 1 << 30, 1 << 40
+
+CONNECTIONS = 64
+"""Connections that are kept open at least, so that a program with many threads does not open one a request."""
+
+
+class GcsBackend(Backend[GcsSettings]):
+    """Google Cloud Storage.
+
+    Versions are generations: the etag of an object here is its generation, every condition is ``ifGenerationMatch``.
+    """
+
+    settings_type = GcsSettings
+    limits = Limits(
+        put_max=5 * TiB,
+        part_min=1,
+        part_max=5 * GiB,
+        parts_max=10_000,
+        object_max=5 * TiB,
+        order="bytes",
+        session=True,
+        put_digests=frozenset(("md5", "crc32c")),
+        multipart_digests=frozenset(("crc32c",)),
+        late_metadata=True,
+        copy_attributes=True,
+    )
+
+    def __init__(self, settings: GcsSettings):
+        super().__init__(settings)
+        self.forked()
+
+    def forked(self) -> None:
+        self._lock = threading.Lock()
+        self._made: Transport | None = None
+        self._parts = Parts(lambda: self._transport, self.settings.path, self.settings.max_concurrency)
+
+    @property
+    def _transport(self) -> Transport:
+        made = self._made
+        if made is None:
+            with self._lock:
+                made = self._made or self._make()
+                self._made = made
+        return made
+
+    def _make(self) -> Transport:
+        settings = self.settings.resolve()
+        own = settings.client is None
+        client = make_client(settings) if own else settings.client
+        connections = max(CONNECTIONS, settings.max_concurrency * 2) if own else None
+        return Transport(client, settings.bucket, settings.timeout, connections, settings.storage_class)
+
+    @property
+    def client(self) -> Any:
+        """The ``google.cloud.storage.Client``."""
+        return self._transport.client
+
+    def close(self) -> None:
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None and self.settings.client is None:
+            made.client.close()
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        return super().verbs - {"sign"} if self.settings.anonymous else super().verbs
+
+    def translate(self, error: Exception) -> exc.FilesError | None:
+        return errors.translate(error, self.settings.bucket)
+
+    # -- required ---------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> ObjectInfo:
+        return records.info(self._object("GET", key, {"fields": records.FIELDS}))
+
+    def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
+        if end is not None and end <= start:
+            return self._nothing(key, etag)
+        params = {"alt": "media", **({"ifGenerationMatch": records.generation(etag)} if etag else {})}
+        ranged = start > 0 or end is not None
+        headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if ranged else None
+        path = self._transport.path(key, "/download/storage/v1")
+        response = self._transport.request("GET", path, params, headers=headers, stream=True, accept=(416,))
+        if response.status_code == 416:
+            response.close()
+            return self._nothing(key, etag)
+        if start and response.status_code != 206:
+            response.close()
+            raise exc.StorageError("the endpoint does not give ranges: it sent the whole object")
+        return _body(key, response)
+
+    def _nothing(self, key: str, etag: str) -> Body:
+        info = self.head(key)
+        if etag and info.etag != etag:
+            raise exc.ChangedFileError("the object is another version than the one that was meant")
+        return Body(info, 0, io.BytesIO())
+
+    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+        params = {
+            "prefix": prefix,
+            # Inclusive, so the first is dropped; and a prefix is given again that holds what comes after.
+            "startOffset": start_after if start_after > prefix else "",
+            "delimiter": delimiter,
+            "fields": f"nextPageToken,prefixes,items({records.LISTED})",
+        }
+        after = start_after.encode()
+        for page in pages(self._transport, {name: value for name, value in params.items() if value}):
+            found: list[ObjectInfo | Prefix] = [records.info(item) for item in page.get("items") or ()]
+            if prefixes := page.get("prefixes"):
+                found += map(Prefix, prefixes)
+                found.sort(key=lambda each: each.key.encode())
+            yield from (each for each in found if each.key.encode() > after) if after else found
+
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        return self._insert(key, cast("Buffer", body), options)
+
+    def _insert(self, key: str, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        digests = records.expected(options.digests)
+        if not digests:
+            # Another hash is the user's: the bytes are verified all the same.
+            crc = hashing.new("crc32c")
+            crc.update(body)
+            digests = records.expected({"crc32c": crc.hexdigest()})
+        resource = {"name": key, **self._resource(options), **digests}
+        params = {**records.conditions(options), "fields": records.FIELDS}
+        try:
+            return records.info(self._transport.insert(resource, body, params))
+        except NotFound as error:
+            raise no_bucket(self.settings.bucket, error) from error
+        except PreconditionFailed as error:
+            raise errors.unmet(error, options) from error
+
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        params = {"ifGenerationMatch": records.generation(etag)} if etag else None
+        try:
+            self._transport.request("DELETE", self._transport.path(key), params)
+        except NotFound as error:
+            if isinstance(found := errors.answer(error, self.settings.bucket), exc.MissingFileError):
+                return False
+            raise found from error
+        return True
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def multipart_create(self, key: str, options: WriteOptions) -> str:
+        try:
+            return self._parts.create(key)
+        except NotFound as error:
+            raise no_bucket(self.settings.bucket, error) from error
+
+    def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
+        return self._parts.put(upload, number, body)
+
+    def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
+        return self._parts.parts(upload)
+
+    def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        if not parts:
+            self._parts.must_be_open(upload)
+            info = self._insert(upload.key, b"", options)
+        else:
+            try:
+                made = self._parts.complete(upload, parts, self._resource(options), records.conditions(options))
+            except NotFound as error:
+                raise exc.MissingFileError("there is no such upload, or not with these parts") from error
+            except PreconditionFailed as error:
+                raise self._target_or(
+                    error, upload.key, options, exc.MultipartUploadError("a part was sent again meanwhile")
+                ) from error
+            info = records.info(made)
+        self._parts.tidy(upload.id)
+        return info
+
+    def multipart_abort(self, upload: MultipartRef) -> bool:
+        try:
+            was_open, failure = self._parts.sweep(upload.id)
+        except exc.MissingFileError:
+            return False
+        if failure is not None:
+            raise failure
+        return was_open
+
+    def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
+        return self._parts.open_uploads(prefix)
+
+    # -- native sessions --------------------------------------------------------------------------------------------
+
+    def resumable_start(self, key: str, options: WriteOptions) -> str:
+        headers = {"Content-Type": "application/json", "X-Upload-Content-Type": options.content_type}
+        if options.size is not None:
+            headers["X-Upload-Content-Length"] = str(options.size)
+        transport = self._transport
+        resource = {"name": key, **self._resource(options), **records.expected(options.digests)}
+        try:
+            response = transport.request(
+                "POST",
+                transport.path(start="/upload/storage/v1"),
+                {"uploadType": "resumable", **records.conditions(options), "fields": records.FIELDS},
+                headers=headers,
+                body=json.dumps(resource).encode(),
+                secret=True,
+            )
+        except NotFound as error:
+            raise no_bucket(self.settings.bucket, error) from error
+        except PreconditionFailed as error:
+            raise errors.unmet(error, options) from error
+        address = response.headers.get("Location", "")
+        transport.session_address(address)
+        return address
+
+    def resumable_send(
+        self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
+    ) -> int | ObjectInfo:
+        end = offset + len(body)
+        span = f"{offset}-{end - 1}" if len(body) else "*"
+        headers = {"Content-Range": f"bytes {span}/{'*' if total is None else total}"}
+        if total is not None and options.digests:
+            # Reference: "Data validation": X-Goog-Hash with the last request of a session is verified.
+            hashes = ",".join(
+                f"{name}={hashing.to_base64(value)}"
+                for name, value in options.digests.items()
+                if name in records.DIGESTS
+            )
+            headers |= {"X-Goog-Hash": hashes} if hashes else {}
+        try:
+            return self._session("PUT", upload, headers, body)
+        except PreconditionFailed as error:
+            raise errors.unmet(error, options) from error
+
+    def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
+        # Never with the total: a session that has all its bytes would be published by the question.
+        return self._session("PUT", upload, {"Content-Range": "bytes */*"}, b"")
+
+    def resumable_cancel(self, upload: MultipartRef) -> bool:
+        try:
+            if not isinstance(self.resumable_offset(upload, None), int):
+                return False
+            address = self._transport.session_address(upload.id)
+            response = self._transport.request("DELETE", address, accept=(404, 410, 499), secret=True)
+        except exc.MissingFileError:
+            return False
+        return response.status_code not in (404, 410)
+
+    def _session(self, method: str, upload: MultipartRef, headers: Mapping[str, str], body: Buffer) -> int | ObjectInfo:
+        """Send a request to a session; give what it has now.
+
+        Reference: "Perform resumable uploads": 308 with a Range is what it has; 404, 410: it is gone; 499: cancelled.
+        """
+        transport = self._transport
+        address = transport.session_address(upload.id)
+        response = transport.request(
+            method, address, headers=headers, body=body_of(body), accept=(308, 404, 410, 499), secret=True
+        )
+        if response.status_code in (404, 410, 499):
+            raise exc.MissingFileError("there is no such upload: it is finished, cancelled or expired")
+        if response.status_code != 308:
+            return records.info(document(response))
+        match = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
+        return int(match[1]) + 1 if match else 0
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        transport = self._transport
+        path = f"{transport.path(source.key)}/rewriteTo{transport.path(key, '')}"
+        params = {**records.conditions(options), "fields": f"done,rewriteToken,resource({records.FIELDS})"}
+        if source.etag:
+            params["ifSourceGenerationMatch"] = records.generation(source.etag)
+        try:
+            while not (answer := transport.json("POST", path, params)).get("done"):
+                params["rewriteToken"] = answer["rewriteToken"]
+        except PreconditionFailed as error:
+            changed = exc.ChangedFileError("the source is another version", **errors.facts_of(error))
+            raise self._target_or(error, key, options, changed) from error
+        return records.info(answer["resource"])
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        scratch = self._parts.new_id()
+        wanted = [parts.Source(source.key, source.etag) for source in sources]
+        try:
+            return self._compose(wanted, key, options, scratch)
+        finally:
+            if len(wanted) > parts.SOURCES:
+                self._parts.tidy(scratch)
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        scratch = self._parts.new_id()
+        try:
+            tail = self._parts.write(self._parts.name(scratch, "tail"), body)
+            wanted = [parts.Source(target.key, target.etag), parts.Source(tail.key, tail.etag)]
+            return self._compose(wanted, target.key, options, scratch)
+        finally:
+            self._parts.tidy(scratch)
+
+    def _compose(self, sources: Sequence[parts.Source], key: str, options: WriteOptions, scratch: str) -> ObjectInfo:
+        resource = records.resource(options, {})
+        try:
+            return records.info(self._parts.compose(sources, key, resource, records.conditions(options), scratch))
+        except PreconditionFailed as error:
+            changed = exc.ChangedFileError("one of the objects is another version", **errors.facts_of(error))
+            raise self._target_or(error, key, options, changed) from error
+        except BadRequest as error:
+            if "storage class" in str(error.message):
+                raise NotModifiedInPlace("the objects are of several storage classes") from error
+            raise
+
+    def _target_or(
+        self, error: GoogleAPICallError, key: str, options: WriteOptions, otherwise: exc.FilesError
+    ) -> exc.FilesError:
+        """Say whose condition did not hold where the answer does not tell: the target's, or `otherwise`."""
+        if not (options.if_absent or options.if_match):
+            return otherwise
+        try:
+            found = self.head(key).etag
+        except NotFound:
+            found = ""
+        held = not found if options.if_absent else found == options.if_match
+        return otherwise if held else errors.unmet(error, options)
+
+    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        params = {"ifGenerationMatch": records.generation(info.etag)} if info.etag else {}
+        algorithm, value = next(iter(digests.items()))
+        # "Objects: patch" adds to the metadata that is there.
+        metadata = {"metadata": {"fk_hash": f"{algorithm}:{value}"}}
+        self._object("PATCH", info.key, {**params, "fields": "generation"}, metadata)
+
+    def prepare(self) -> None:
+        try:
+            self.check()
+        except exc.InvalidStorageConfigurationError:
+            transport = self._transport
+            project = find_project(self.settings.resolve(), transport.credentials)
+            resource = {"name": transport.bucket, **transport.storage_class}
+            try:
+                transport.json("POST", "/storage/v1/b", {"project": project, "fields": "name"}, resource)
+            except Conflict:
+                # Another one was faster; whether the bucket is ours to use, the service says.
+                self.check()
+
+    def check(self) -> None:
+        # A listing, which every role for objects may do; `buckets.get` needs another one.
+        path = f"{self.settings.path}/" if self.settings.path else ""
+        next(pages(self._transport, {"prefix": path, "maxResults": "1", "fields": "kind"}))
+
+    def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        settings = self.settings.resolve()
+        if action == "part" and options.upload is not None:
+            key = self._parts.part_name(options.upload, options.part)
+        return signing.sign(
+            self._transport, action, key, options, public=settings.public_endpoint, iam=settings.iam_endpoint
+        )
+
+    def url(self, key: str) -> str:
+        settings = self.settings.resolve()
+        return signing.public_url(settings.public_endpoint or address(settings), settings.bucket, key)
+
+    def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
+        for key, error in batch.delete(self._transport, keys):
+            yield key, errors.answer(error, self.settings.bucket)
+
+    # -- below ------------------------------------------------------------------------------------------------------
+
+    def _resource(self, options: WriteOptions) -> dict[str, Any]:
+        return records.resource(options, self._transport.storage_class)
+
+    def _object(self, method: str, key: str, params: Mapping[str, str], body: Any = None) -> dict[str, Any]:
+        return self._transport.json(method, self._transport.path(key), params, body)
+
+
+class _Stream:
+    """The bytes of an answer as they come, through the SDK's own connection."""
+
+    def __init__(self, response: Response, *, unpack: bool):
+        self._response = response
+        self._unpack = unpack
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._response.raw.read(None if size < 0 else size, decode_content=self._unpack)
+
+    def close(self) -> None:
+        """Give the connection back; one that has bytes left is closed."""
+        self._response.close()
+
+
+def _body(key: str, response: Response) -> Body:
+    """Make a body of an answer with data.
+
+    Reference: "HTTP headers": ``X-Goog-Generation``, ``X-Goog-Hash`` (of the whole object) and
+    ``X-Goog-Stored-Content-Length``, ``-Encoding``.
+    """
+    headers = response.headers
+    stored = headers.get("X-Goog-Stored-Content-Encoding", "")
+    # Packed on the way, not stored so ("Dynamic compression"): what is stored is inside.
+    unpack = headers.get("Content-Encoding", "") == "gzip" and stored == "identity"
+    length = -1 if unpack else int(headers.get("Content-Length", -1))
+    size = int(headers.get("X-Goog-Stored-Content-Length", length))
+    if match := re.fullmatch(r"bytes (\d+)-(\d*)/(\d+)", headers.get("Content-Range", "")):
+        size = int(match[3])
+    hashes = (part.strip().partition("=") for part in headers.get("X-Goog-Hash", "").split(","))
+    digests = {name: hashing.from_base64(value, name) for name, _, value in hashes if name in records.DIGESTS}
+    info = ObjectInfo(
+        key=key,
+        size=size,
+        content_type=headers.get("Content-Type", ""),
+        etag=headers.get("X-Goog-Generation", ""),
+        digests={name: value for name, value in digests.items() if value},
+    )
+    return Body(info, size if length < 0 else length, _Stream(response, unpack=unpack))

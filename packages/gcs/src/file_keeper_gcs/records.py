@@ -1,0 +1,74 @@
+"""Our records out of Google's object resources, and the other way round.
+
+Reference: "Objects", resource representation: https://cloud.google.com/storage/docs/json_api/v1/objects
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from file_keeper import exc, hashing
+from file_keeper.backend import ObjectInfo, WriteOptions
+
+HEADERS = {
+    "Cache-Control": "cacheControl",
+    "Content-Disposition": "contentDisposition",
+    "Content-Encoding": "contentEncoding",
+    "Content-Language": "contentLanguage",
+}
+DIGESTS = {"md5": "md5Hash", "crc32c": "crc32c"}
+LISTED = "name,size,generation,contentType,timeCreated,md5Hash,crc32c"
+FIELDS = f"{LISTED},metadata,{','.join(HEADERS.values())}"
+"""What is asked for of an object: an answer of all its fields is four times as long."""
+
+DEFAULT_TYPE = "application/octet-stream"
+
+
+def resource(options: WriteOptions, storage_class: Mapping[str, str]) -> dict[str, Any]:
+    """Give the writable part of an object's resource, without its name and its hashes."""
+    found: dict[str, Any] = {"contentType": options.content_type or DEFAULT_TYPE, **storage_class}
+    if options.metadata:
+        found["metadata"] = dict(options.metadata)
+    for name, value in options.headers.items():
+        found[HEADERS[name.title()]] = value
+    return found
+
+
+def expected(digests: Mapping[str, str]) -> dict[str, str]:
+    """Give the hashes that the service is to verify, as it writes them (base64), by the name of their field."""
+    return {DIGESTS[name]: hashing.to_base64(value) for name, value in digests.items() if name in DIGESTS}
+
+
+def info(found: Mapping[str, Any]) -> ObjectInfo:
+    """Give the record of an object resource. Its etag is its generation, which every condition speaks of."""
+    created = found.get("timeCreated")
+    digests = {name: hashing.from_base64(found[field], name) for name, field in DIGESTS.items() if found.get(field)}
+    return ObjectInfo(
+        key=found["name"],
+        size=int(found.get("size") or 0),
+        content_type=found.get("contentType") or DEFAULT_TYPE,
+        etag=str(found.get("generation") or ""),
+        modified=datetime.fromisoformat(created) if created else None,
+        metadata=found.get("metadata") or {},
+        headers={name: found[field] for name, field in HEADERS.items() if found.get(field)},
+        digests={name: value for name, value in digests.items() if value},
+    )
+
+
+def generation(etag: str) -> str:
+    """Give the generation that an etag of ours names.
+
+    :raises ChangedFileError: when it cannot be one: it is of another provider, or made up
+    """
+    if not (etag.isascii() and etag.isdigit()):
+        raise exc.ChangedFileError(f"{etag!r} is not a generation of Google Cloud Storage: no object is this version")
+    return etag
+
+
+def conditions(options: WriteOptions) -> dict[str, str]:
+    """Give the query parameters that make a write conditional. Reference: "Request preconditions"."""
+    if options.if_absent:
+        return {"ifGenerationMatch": "0"}
+    return {"ifGenerationMatch": generation(options.if_match)} if options.if_match else {}

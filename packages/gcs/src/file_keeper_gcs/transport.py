@@ -1,0 +1,262 @@
+"""The one place that every request to Google goes through.
+
+The SDK's ``AuthorizedSession`` adds the credentials and renews them; everything else is said here: addresses, headers,
+conditions, timeouts. Its own layer of ``Blob`` and ``Bucket`` hides requests behind properties and is not used.
+"""
+
+# The SDK has no stubs: what it gives is unknown to the type checker, here only; its session is reached as
+# `client._http`, the name under which its own modules use it.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+from file_keeper import exc
+from file_keeper.types import Buffer
+from google.api_core.exceptions import GoogleAPICallError, from_http_status
+from requests.adapters import HTTPAdapter
+
+SLICE = 256 << 10
+"""Bytes that are given to a socket at a time: its timeout is for each, so that a slow line is not a dead one."""
+
+JOINED = 32 << 10
+"""Bodies up to this size are copied behind their head: one packet is cheaper than two."""
+
+_SECRET = re.compile(r"upload_id=[^&\s'\")]+")
+
+
+class _Redact(logging.Filter):
+    """Takes the addresses of sessions, which are as good as a password, out of the log of the HTTP library."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and any("upload_id=" in a for a in record.args if isinstance(a, str)):
+            record.args = tuple(redacted(a) if isinstance(a, str) else a for a in record.args)
+        return True
+
+
+_REDACT = _Redact()
+
+
+def redacted(text: str) -> str:
+    """Give a text without the secret of a session's address."""
+    return _SECRET.sub("upload_id=***", text)
+
+
+class Slices:
+    """A body of several buffers, sent as they lie in memory. It has a length and can be sent again."""
+
+    def __init__(self, *buffers: Buffer):
+        self._views = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        self._size = sum(map(len, self._views))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for view in self._views:
+            for start in range(0, len(view), SLICE):
+                yield view[start : start + SLICE]
+
+
+def body_of(*buffers: Buffer) -> bytes | Slices:
+    """Give a request body of several buffers, copied only when they are small."""
+    whole = Slices(*buffers)
+    return b"".join(buffers) if len(whole) <= JOINED else whole
+
+
+class Transport:
+    """Sends requests for one bucket through the session of one client.
+
+    :param client: a ``google.cloud.storage.Client``
+    :param timeout: seconds without a byte, also to connect
+    :param connections: how many are kept open; ``None`` leaves the session as its owner made it
+    :param storage_class: of what is made here, ``""`` for the bucket's default
+    """
+
+    def __init__(self, client: Any, bucket: str, timeout: float, connections: int | None, storage_class: str = ""):
+        self.client = client
+        self.bucket = bucket
+        self.storage_class = {"storageClass": storage_class} if storage_class else {}
+        self.session: requests.Session = client._http
+        connection = client._connection
+        self.base: str = connection.get_api_base_url_for_mtls().rstrip("/")
+        self._timeout = (timeout, timeout)
+        self._headers = {
+            "User-Agent": str(connection.user_agent).strip(),
+            # Objects that are stored with gzip come as they are stored (transcoding: "Decompressive transcoding").
+            "Accept-Encoding": "gzip",
+            **(getattr(client, "_extra_headers", None) or {}),
+        }
+        if connections is not None:
+            if not getattr(self.session, "is_mtls", False):
+                adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+                self.session.mount("https://", adapter)
+                self.session.mount("http://", adapter)
+            # Else `requests` looks for a password in ~/.netrc at every request.
+            self.session.auth = _as_it_is
+        logging.getLogger("urllib3.connectionpool").addFilter(_REDACT)
+
+    @property
+    def credentials(self) -> Any:
+        """Who is asking."""
+        return self.client._credentials
+
+    def path(self, key: str | None = None, start: str = "/storage/v1") -> str:
+        """Give the path of an object, or of the bucket's objects."""
+        tail = "" if key is None else f"/{quote(key, safe='')}"
+        return f"{start}/b/{quote(self.bucket, safe='')}/o{tail}"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Slices | None = None,
+        stream: bool = False,
+        accept: tuple[int, ...] = (),
+        secret: bool = False,
+    ) -> requests.Response:
+        """Send one request; give its answer.
+
+        :param path: below the endpoint, or a whole address
+        :param stream: leave the answer's body unread
+        :param accept: statuses beside 2xx that are no errors
+        :param secret: the address must not be told, nor the answer's own id
+        :raises GoogleAPICallError: for any other answer
+        :raises requests.RequestException, google.auth.exceptions.GoogleAuthError: when there was none
+        """
+        url = path if "://" in path else self.base + path
+        if params:
+            url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote, safe="")
+        sent: requests.Response | Exception
+        try:
+            sent = self.session.request(
+                method,
+                url,
+                data=cast("Any", body),
+                headers={**self._headers, **(headers or {})},
+                timeout=self._timeout,
+                stream=stream,
+                # A 308 of a session is no redirect, and nothing else of this API is one.
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            if not secret:
+                raise
+            sent = type(error)(redacted(str(error)))
+        if isinstance(sent, Exception):
+            # Outside of the handler: the original, which quotes the address, is not even its context.
+            raise sent
+        response = sent
+        if response.status_code // 100 == 2 or response.status_code in accept:
+            return response
+        raise _refusal(response, secret=secret)
+
+    def json(self, method: str, path: str, params: Mapping[str, str] | None = None, body: Any = None) -> dict[str, Any]:
+        """Send a request of the JSON API; give the answer's document."""
+        response = self.request(
+            method,
+            path,
+            params,
+            headers={"Content-Type": "application/json"} if body is not None else None,
+            body=None if body is None else json.dumps(body).encode(),
+        )
+        return document(response)
+
+    def insert(self, resource: Mapping[str, Any], data: Buffer, params: Mapping[str, str]) -> dict[str, Any]:
+        """Write an object, its metadata and its data in one request.
+
+        Reference: "Upload objects from memory", multipart upload (``uploadType=multipart``).
+        """
+        boundary = uuid.uuid4().hex
+        kind = resource.get("contentType", "application/octet-stream")
+        head = (
+            f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(resource)}"
+            f"\r\n--{boundary}\r\nContent-Type: {kind}\r\n\r\n"
+        )
+        response = self.request(
+            "POST",
+            self.path(start="/upload/storage/v1"),
+            {"uploadType": "multipart", **params},
+            headers={"Content-Type": f"multipart/related; boundary={boundary}"},
+            body=body_of(head.encode(), data, f"\r\n--{boundary}--\r\n".encode()),
+        )
+        return document(response)
+
+    def session_address(self, address: str) -> str:
+        """Give the address of a session at this endpoint, wherever the text it is kept in says that it lies.
+
+        The text comes from a user's record: the credentials must not follow it to another host.
+
+        :raises MissingFileError: when it is no such address
+        """
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            parts = urlsplit("")
+        if not parts.path.startswith("/") or "upload_id=" not in parts.query:
+            raise exc.MissingFileError("there is no such upload")
+        own = urlsplit(self.base)
+        path = parts.path if not own.path or parts.path.startswith(f"{own.path}/") else own.path + parts.path
+        return f"{own.scheme}://{own.netloc}{path}?{parts.query}"
+
+
+def document(response: requests.Response) -> dict[str, Any]:
+    """Give the JSON object that an answer is.
+
+    :raises StorageError: when it is something else: who answered is not Google Cloud Storage
+    """
+    try:
+        found = json.loads(response.content) if response.content else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise exc.StorageError(
+            f"the answer is not that of Google Cloud Storage (it is {response.headers.get('Content-Type', 'untyped')}):"
+            " look at the endpoint and at proxies on the way",
+            status=response.status_code,
+        )
+    return found
+
+
+def _refusal(response: requests.Response, *, secret: bool) -> GoogleAPICallError:
+    """Make the SDK's exception of an answer, without the address in its text."""
+    message, errors = explained(response.content, response.headers.get("Content-Type", ""))
+    if secret:
+        response.request = requests.PreparedRequest()
+        response.url = ""
+        for name in ("X-GUploader-UploadID", "Location"):
+            response.headers.pop(name, None)
+        message = redacted(message)
+    text = message or response.reason or f"status {response.status_code}"
+    return from_http_status(response.status_code, text, errors=errors, response=response)
+
+
+def explained(content: bytes, kind: str) -> tuple[str, list[Any]]:
+    """Give the message and the list of reasons of an error document, which is JSON, plain text or XML."""
+    try:
+        found = json.loads(content)
+        error = found["error"]
+        if isinstance(error, dict):
+            return str(error.get("message", "")), list(error.get("errors") or [])
+        return f"{error} {found.get('error_description', '')}".strip(), []
+    except (ValueError, KeyError, TypeError):
+        text = content.decode("utf-8", "replace").strip()
+    if "html" in kind or text.startswith("<"):
+        text = re.sub(r"<[^>]*>", " ", text)
+    return " ".join(text.split())[:500], []
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
