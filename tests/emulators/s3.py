@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 import sys
 import tempfile
+import threading
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
@@ -17,6 +19,10 @@ from botocore.config import Config
 from . import child
 from .process import ServerProcess
 from .tls import make_certificates
+
+# One session has read botocore's description of S3 once; making clients of it is not safe from several threads.
+_session = functools.cache(boto3.session.Session)
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class S3Server:
 
     def client(self, **config: Any) -> Any:
         """A new boto3 client with `config` as botocore's `Config`; the caller closes it."""
-        return boto3.session.Session().client("s3", **self.options(**config))
+        with _LOCK:
+            return _session().client("s3", **self.options(**config))
 
     def new_bucket(self, prefix: str = "bucket") -> str:
         name = f"{prefix}-{uuid.uuid4().hex[:12]}"

@@ -29,17 +29,15 @@ from .checksums import (
     ALGORITHMS,
     CRCS,
     ChunkError,
-    Digest,
     Digests,
-    composite,
     decoded,
     encoded,
-    full_object,
     read_aws_chunked,
 )
-from .http1 import CHUNK, Body, Headers, Request, Response
+from .http1 import Body, Headers, Request, Response
 from .proxy import FaultProxy
 from .sigv4 import Refused, is_presigned, scope_region, verify
+from .strict_rules import Checksum, Content, Multipart, Options, combined, given_checksums, not_implemented
 
 IN_MEMORY = 4 * 1024 * 1024
 CONDITIONS = ("If-Match", "If-None-Match")
@@ -53,75 +51,6 @@ DIGITS = "0123456789abcdef"
 TO_OPAQUE = str.maketrans(DIGITS, DIGITS[5:] + DIGITS[:5])
 FROM_OPAQUE = str.maketrans(DIGITS[5:] + DIGITS[:5], DIGITS)
 ETAG = re.compile(r"[0-9a-f]{32}(?=(-\d+)?\b)")
-
-Conditions = Literal["honoured", "refused", "ignored", "ignored-on-complete"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the server is like; `of` gives the two modes, changed by keyword.
-
-    `conditional_writes`: `refused` is a 501, `ignored` acts as if the header were not there, `ignored-on-complete` does
-    so at CompleteMultipartUpload only and answers it with an empty ETag, as radosgw does.
-    `list_v2`: `ignored` answers as version 1, as servers do that do not know the parameter.
-    `etags`: `opaque` are not MD5s, `kms` neither and the answers name SSE-KMS.
-    `equal_parts`: all parts but the last have one size, as on R2. `anonymous`: unsigned GET and HEAD are let through.
-    `redirect`: a request signed for another region is a 301 instead of a 400.
-    """
-
-    checksums: Literal["verified", "refused"] = "verified"
-    require_checksum: bool = True
-    conditional_writes: Conditions = "honoured"
-    list_v2: Literal["yes", "refused", "ignored"] = "yes"
-    tagging: bool = True
-    etags: Literal["md5", "opaque", "kms"] = "md5"
-    equal_parts: bool = False
-    signatures: bool = True
-    anonymous: bool = False
-    redirect: bool = False
-
-    @classmethod
-    def of(cls, mode: Literal["modern", "legacy"], **changes: Any) -> Options:
-        legacy = cls(
-            checksums="refused",
-            require_checksum=False,
-            conditional_writes="refused",
-            list_v2="refused",
-            tagging=False,
-        )
-        return dataclasses.replace(legacy if mode == "legacy" else cls(), **changes)
-
-
-@dataclasses.dataclass
-class Content:
-    """A request's content, decoded, with what was computed over it."""
-
-    file: IO[bytes]
-    size: int
-    digests: Digest
-    trailers: Headers
-
-    def body(self) -> Body:
-        self.file.seek(0)
-        return Body(iter(lambda: self.file.read(CHUNK), b""), self.size, Headers())
-
-
-@dataclasses.dataclass(frozen=True)
-class Checksum:
-    """What GET and HEAD say of an object's checksum, while it is still the object with this ETag."""
-
-    etag: str
-    algorithm: str
-    value: str
-    kind: str
-
-
-@dataclasses.dataclass
-class Multipart:
-    algorithm: str
-    kind: str
-    declared: bool
-    parts: dict[int, tuple[int, Digest]] = dataclasses.field(default_factory=dict)
 
 
 class StrictS3(FaultProxy):
@@ -246,19 +175,19 @@ class StrictS3(FaultProxy):
     def _check_headers(self, request: Request) -> None:
         headers, options = request.headers, self.options
         if not options.tagging and ("tagging" in request.parameters or headers.has("x-amz-tagging")):
-            raise _not_implemented("tagging")
+            raise not_implemented("tagging")
         streaming = headers.get("x-amz-content-sha256").startswith("STREAMING-")
         chunked = streaming or "aws-chunked" in headers.get("Content-Encoding")
         if options.checksums == "refused":
             # OpenStack Swift's S3 answers aws-chunked and its trailer with a 501; radosgw 16 wants a Content-Length.
             if chunked or headers.has("x-amz-trailer"):
-                raise _not_implemented("aws-chunked")
+                raise not_implemented("aws-chunked")
             if names := [*headers.starting("x-amz-checksum-"), *headers.starting("x-amz-sdk-checksum-")]:
                 raise Refused(400, "InvalidArgument", f"unsupported header: {names[0]}")
             if request.method in ("PUT", "POST") and headers.has("Transfer-Encoding"):
                 raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         elif streaming and headers.get("x-amz-content-sha256") != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
-            raise _not_implemented("signed chunks, which this double does not verify")
+            raise not_implemented("signed chunks, which this double does not verify")
 
     def _receive(self, request: Request, body: Body, file: IO[bytes]) -> Content:
         """Read and decode the body to its end; nothing is passed on before it is known to be whole and right."""
@@ -300,7 +229,7 @@ class StrictS3(FaultProxy):
         completes = request.method == "POST" and "uploadId" in query
         creates = request.method == "POST" and "uploads" in query
         copies = headers.has("x-amz-copy-source")
-        given = {} if completes or creates or copies else self._given_checksums(request, content)
+        given = {} if completes or creates or copies else given_checksums(request, content)
         # API, DeleteObjects: Content-MD5 or a checksum is required. For objects and parts that is so where a bucket has
         # Object Lock; here it is so for all but links, whose bodies come from browsers.
         stores = request.method == "PUT" and "/" in request.path.strip("/") and not copies and "tagging" not in query
@@ -309,40 +238,6 @@ class StrictS3(FaultProxy):
             raise Refused(
                 400, "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
             )
-
-    def _given_checksums(self, request: Request, content: Content) -> dict[str, bytes]:
-        """Verify the checksum in the headers or the trailer; Guide, "Checking object integrity"."""
-        headers = request.headers
-        announced = {name.strip().lower() for name in headers.get("x-amz-trailer").split(",") if name.strip()}
-        if announced != {name.lower() for name, _ in content.trailers if name.lower() != "x-amz-trailer-signature"}:
-            raise Refused(400, "MalformedTrailerError", "The request contained trailing data that was not well-formed.")
-        texts = {**headers.starting("x-amz-checksum-"), **content.trailers.starting("x-amz-checksum-")}
-        values = {
-            name.removeprefix("x-amz-checksum-"): value
-            for name, value in texts.items()
-            if name.removeprefix("x-amz-checksum-") in ALGORITHMS
-        }
-        if len(values) > 1:
-            raise Refused(400, "InvalidRequest", "Expecting a single x-amz-checksum- header.")
-        named = headers.get("x-amz-sdk-checksum-algorithm").lower()
-        if named and not values and request.method in ("PUT", "POST"):
-            raise Refused(
-                400,
-                "InvalidRequest",
-                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
-                "headers were found.",
-            )
-        result = {}
-        for algorithm, text in values.items():
-            value = decoded(text, algorithm)
-            if value is None:
-                raise Refused(400, "InvalidRequest", f"Value for x-amz-checksum-{algorithm} header is invalid.")
-            if value != content.digests[algorithm]:
-                raise Refused(
-                    400, "BadDigest", f"The {algorithm.upper()} you specified did not match the calculated checksum."
-                )
-            result[algorithm] = value
-        return result
 
     # Operations
 
@@ -362,7 +257,7 @@ class StrictS3(FaultProxy):
                 algorithm = request.headers.get("x-amz-checksum-algorithm", "crc64nvme").lower()
                 digests = self._stored(request.path).result()
             else:
-                given = self._given_checksums(request, content)
+                given = given_checksums(request, content)
                 algorithm = next(iter(given), "crc64nvme")
                 digests = content.digests
             # Guide, "Checking object integrity": without a checksum of the client's S3 keeps a CRC64NVME of its own.
@@ -370,14 +265,14 @@ class StrictS3(FaultProxy):
             checksum = Checksum(etag, algorithm, encoded(digests[algorithm]), "FULL_OBJECT")
             self._checksums[_name(request.path)] = checksum
         if copies:
-            return _with_text(response, text.replace("</ETag>", f"</ETag>{_checksum_xml(checksum)}", 1))
-        response.headers.extend(_checksum_headers(checksum))
+            return _with_text(response, text.replace("</ETag>", f"</ETag>{checksum.xml()}", 1))
+        response.headers.extend(checksum.headers())
         return response
 
     def _put_part(self, sent: Request, request: Request, content: Content, upload: str, number: int) -> Response:
         known = self._uploads.get(upload)
         digests, size = content.digests, content.size
-        given = {} if request.headers.has("x-amz-copy-source") else self._given_checksums(request, content)
+        given = {} if request.headers.has("x-amz-copy-source") else given_checksums(request, content)
         if known and known.declared and known.algorithm not in given and not request.headers.has("x-amz-copy-source"):
             # API, UploadPart: the algorithm of the upload is that of each part.
             raise Refused(
@@ -440,7 +335,7 @@ class StrictS3(FaultProxy):
                 raise Refused(400, "InvalidPart", "All non-trailing parts must have the same length.")
         checksum = None
         if known and self.options.checksums == "verified":
-            checksum = self._combined(known, listed, request)
+            checksum = combined(known, listed, request)
         empty_etag = self.options.conditional_writes == "ignored-on-complete"
         sent = self._without_refused_conditions(sent, ignored=empty_etag)
         with self._writing:
@@ -452,7 +347,7 @@ class StrictS3(FaultProxy):
                 if checksum:
                     checksum = dataclasses.replace(checksum, etag=self._etag(request.path))
                     self._checksums[_name(request.path)] = checksum
-                    text = text.replace("</ETag>", f"</ETag>{_checksum_xml(checksum)}", 1)
+                    text = text.replace("</ETag>", f"</ETag>{checksum.xml()}", 1)
                 if empty_etag:  # radosgw 16
                     text = re.sub("<ETag>.*?</ETag>", "<ETag></ETag>", text)
         return _with_text(response, text)
@@ -474,41 +369,6 @@ class StrictS3(FaultProxy):
             f"<ChecksumAlgorithm>{known.algorithm.upper()}</ChecksumAlgorithm><ChecksumType>{known.kind}</ChecksumType>"
         )
         return _with_text(response, text.replace("<PartNumberMarker>", f"{about}<PartNumberMarker>", 1))
-
-    def _combined(self, known: Multipart, listed: list[tuple[int, str]], request: Request) -> Checksum | None:
-        """Verify the checksums in the request that completes, and make the object's; API, CompleteMultipartUpload."""
-        if any(number not in known.parts for number, _ in listed):
-            return None  # moto says which part is not there
-        algorithm = known.algorithm
-        parts = [known.parts[number] for number, _ in listed]
-        for (number, xml), (_, digests) in zip(listed, parts, strict=True):
-            tags = re.findall(r"<Checksum(\w+)>\s*(.*?)\s*</Checksum", xml)
-            if known.declared and known.kind == "COMPOSITE" and algorithm not in [tag.lower() for tag, _ in tags]:
-                raise Refused(
-                    400,
-                    "InvalidRequest",
-                    f"The upload was created using a {algorithm} checksum. The complete request must include the "
-                    f"checksum for each part. It was missing for part {number} in the request.",
-                )
-            for tag, value in tags:
-                if decoded(value, tag.lower()) != digests[tag.lower()]:
-                    raise Refused(400, "InvalidPart", f"The checksum of part {number} is not that of what was sent.")
-        if known.kind == "COMPOSITE":
-            whole = composite(algorithm, [digests[algorithm] for _, digests in parts])
-            value = f"{encoded(whole)}-{len(parts)}"
-        else:
-            whole = full_object(algorithm, [(digests[algorithm], size) for size, digests in parts])
-            value = encoded(whole)
-        size = request.headers.get("x-amz-mp-object-size")
-        if size and int(size) != sum(size for size, _ in parts):
-            raise Refused(400, "InvalidRequest", "The provided 'x-amz-mp-object-size' header does not match.")
-        for name, text in request.headers.starting("x-amz-checksum-").items():
-            given = name.removeprefix("x-amz-checksum-")
-            if given not in ALGORITHMS:
-                continue
-            if given != algorithm or text not in (value, encoded(whole)):
-                raise Refused(400, "BadDigest", f"The {given} you specified did not match the calculated checksum.")
-        return Checksum("", algorithm, value, known.kind)
 
     def _delete(self, sent: Request, content: Content) -> Response:
         sent = self._without_refused_conditions(sent)
@@ -533,7 +393,7 @@ class StrictS3(FaultProxy):
         # API, GetObject: checksums are told on demand, and of a range not at all.
         asked = request.headers.get("x-amz-checksum-mode").upper() == "ENABLED" and response.status == 200
         if asked and checksum and checksum.etag == response.headers.get("ETag").strip('"'):
-            response.headers.extend(_checksum_headers(checksum))
+            response.headers.extend(checksum.headers())
         rotten = self._rotten.get(name)
         if rotten is not None and response.status in (200, 206):
             first = re.match(r"bytes (\d+)-", response.headers.get("Content-Range"))
@@ -545,7 +405,7 @@ class StrictS3(FaultProxy):
             return self._send(sent, content)
         if query.get("list-type") == ["2"]:
             if self.options.list_v2 == "refused":
-                raise _not_implemented("list-type=2")
+                raise not_implemented("list-type=2")
             if self.options.list_v2 == "yes":
                 return self._send(sent, content)
         return self._list_v1(sent, content, {name: values[0] for name, values in query.items()})
@@ -580,7 +440,7 @@ class StrictS3(FaultProxy):
         if not any(sent.headers.has(name) for name in CONDITIONS):
             return sent
         if self.options.conditional_writes == "refused":  # OpenStack Swift, older MinIO and Ceph
-            raise _not_implemented("a conditional write")
+            raise not_implemented("a conditional write")
         if self.options.conditional_writes == "ignored" or ignored:
             return dataclasses.replace(sent, headers=sent.headers.without(*CONDITIONS))
         return sent
@@ -592,7 +452,7 @@ class StrictS3(FaultProxy):
             return sent
         etag = self._etag(sent.path)
         if none_match and none_match != "*":
-            raise _not_implemented("If-None-Match with anything but *")
+            raise not_implemented("If-None-Match with anything but *")
         failed = ""
         if none_match and etag:
             failed = "If-None-Match"
@@ -678,12 +538,6 @@ class StrictS3(FaultProxy):
         return self.forward(method, path, "", headers, Body(iter(()), 0, Headers()))
 
 
-def _not_implemented(what: str) -> Refused:
-    return Refused(
-        501, "NotImplemented", f"A header you provided implies functionality that is not implemented: {what}"
-    )
-
-
 def _name(path: str) -> str:
     return unquote(path)
 
@@ -695,15 +549,6 @@ def _translated(text: str, table: dict[int, int]) -> str:
 def _with_text(response: Response, text: str) -> Response:
     data = text.encode()
     return dataclasses.replace(response, chunks=[data] if data else [], length=len(data), close=lambda: None)
-
-
-def _checksum_headers(checksum: Checksum) -> list[tuple[str, str]]:
-    return [(f"x-amz-checksum-{checksum.algorithm}", checksum.value), ("x-amz-checksum-type", checksum.kind)]
-
-
-def _checksum_xml(checksum: Checksum) -> str:
-    tag = f"Checksum{checksum.algorithm.upper()}"
-    return f"<{tag}>{checksum.value}</{tag}><ChecksumType>{checksum.kind}</ChecksumType>"
 
 
 def _with_bit_flipped(chunks: Any, offset: int) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.client
 import http.server
@@ -14,7 +15,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from azure.storage.blob import LinearRetry
 from emulators import azure, gcs, s3
@@ -437,7 +437,7 @@ def test_faults_add_up(proxy: FaultProxy, client: http.client.HTTPConnection) ->
 
 def test_in_front_of_moto(moto_server: s3.S3Server, fault_proxy: Callable[..., FaultProxy]) -> None:
     proxy = fault_proxy(moto_server)
-    client = boto3.client("s3", **{**moto_server.options(retries={"total_max_attempts": 2}), "endpoint_url": proxy.url})
+    client = dataclasses.replace(moto_server, url=proxy.url).client(retries={"total_max_attempts": 2})
     bucket = moto_server.new_bucket()
     key = "a b/c+d%20/☺"
     proxy.on("PUT").answer(*s3_error(503, "SlowDown", retry_after=0))
@@ -455,8 +455,7 @@ def test_aws_chunked_through_tls(
     moto_server: s3.S3Server, fault_proxy: Callable[..., FaultProxy], certificates: Certificates
 ) -> None:
     proxy = fault_proxy(moto_server, certificates=certificates)
-    options = {**moto_server.options(), "endpoint_url": proxy.url, "verify": proxy.ca_file}
-    client = boto3.client("s3", **options)
+    client = dataclasses.replace(moto_server, url=proxy.url, ca_file=proxy.ca_file).client()
     bucket = moto_server.new_bucket()
     client.put_object(Bucket=bucket, Key="k", Body=BLOB)
     assert proxy.requests[0].headers.get("Content-Encoding") == "aws-chunked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import http.client
 import re
@@ -14,7 +15,6 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from awscrt import checksums
 from boto3.s3.transfer import TransferConfig
@@ -50,15 +50,14 @@ def client_of() -> Iterator[Callable[..., Any]]:
     """A boto3 client that says what it is told, once: no retries, checksums only where they must be."""
     clients = []
 
-    def make(front: StrictS3, *, changes: dict[str, Any] | None = None, **config: Any) -> Any:
+    def make(front: StrictS3, *, changes: dict[str, str] | None = None, **config: Any) -> Any:
         settings = {
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
             "retries": {"total_max_attempts": 1},
             **config,
         }
-        options = {**front.server().options(**settings), **(changes or {})}
-        clients.append(boto3.session.Session().client("s3", **options))
+        clients.append(dataclasses.replace(front.server(), **(changes or {})).client(**settings))
         return clients[-1]
 
     yield make
@@ -107,7 +106,7 @@ def md5(data: bytes) -> str:
 def test_boto3_as_it_comes(secure: bool, strict_s3: Start, client_of, bucket: str) -> None:
     front = strict_s3(secure=secure)
     server = front.server()
-    with closing(boto3.client("s3", **server.options())) as client:
+    with closing(server.client()) as client:
         key = "a b/c+d%20=&?/☺~"
         client.put_object(Bucket=bucket, Key=key, Body=BLOB, Metadata={"x": "1"}, ContentEncoding="br")
         assert bool(front.matching("PUT")[0].headers.get("x-amz-trailer")) == secure
@@ -346,7 +345,7 @@ def test_conditions_that_are_not_there(strict_s3: Start, client_of, bucket: str)
 
 def test_legacy_refuses_boto3_as_it_comes(strict_s3: Start, client_of, bucket: str) -> None:
     for secure in (False, True):
-        with closing(boto3.client("s3", **strict_s3("legacy", secure=secure).server().options())) as client:
+        with closing(strict_s3("legacy", secure=secure).server().client()) as client:
             refused = code(client.put_object, Bucket=bucket, Key="k", Body=b"abc")
             assert refused == ("NotImplemented" if secure else "InvalidArgument")
             assert code(client.get_object, Bucket=bucket, Key="k") == "InvalidArgument"
@@ -437,12 +436,12 @@ def test_wrong_keys_and_clocks(strict_s3: Start, client_of, bucket: str) -> None
     front = strict_s3()
     head = {"Bucket": bucket}
     wrong = {
-        "SignatureDoesNotMatch": {"aws_secret_access_key": "other"},
-        "InvalidAccessKeyId": {"aws_access_key_id": "other"},
+        "SignatureDoesNotMatch": {"secret_key": "other"},
+        "InvalidAccessKeyId": {"access_key": "other"},
     }
     for expected, changes in wrong.items():
         assert code(client_of(front, changes=changes).list_objects_v2, **head) == expected
-    client_of(front, changes={"region_name": "eu-west-1"}).list_objects_v2(**head)  # botocore learns the right one
+    client_of(front, changes={"region": "eu-west-1"}).list_objects_v2(**head)  # botocore learns the right one
     assert [request.status for request in front.requests][-2:] == [400, 200]
     client = client_of(front)
     client.list_objects_v2(**head)
@@ -512,7 +511,7 @@ def test_a_link_for_a_public_address(strict_s3: Start, client_of, fault_proxy, b
     """The signature holds for the public Host, which the reverse proxy keeps."""
     front = strict_s3()
     client_of(front).put_object(Bucket=bucket, Key="k", Body=b"abc", ContentMD5=md5(b"abc"))
-    public = client_of(front, changes={"endpoint_url": "http://files.example"}, signature_version="s3v4")
+    public = client_of(front, changes={"url": "http://files.example"}, signature_version="s3v4")
     url = public.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
     assert fetch(fault_proxy(front.url), "GET", url) == (200, b"abc")
     assert fetch(fault_proxy(front.url, keep_host=False), "GET", url)[0] == 403
@@ -520,7 +519,7 @@ def test_a_link_for_a_public_address(strict_s3: Start, client_of, fault_proxy, b
 
 def test_redirect_to_another_region(strict_s3: Start, client_of, bucket: str) -> None:
     front = strict_s3(redirect=True, region="eu-west-1")
-    client = client_of(front, changes={"region_name": "us-east-1"})
+    client = client_of(front, changes={"region": "us-east-1"})
     client.put_object(Bucket=bucket, Key="k", Body=b"abc", ContentMD5=md5(b"abc"))  # botocore follows
     assert [request.status for request in front.requests][-2:] == [301, 200]
 
