@@ -384,13 +384,15 @@ def test_gzip_is_unpacked_unless_the_caller_takes_it(ask: Ask, bucket: storage.B
 # -- generations, preconditions, concurrency ---------------------------------------------------------------------------
 
 
-def test_generations_grow_and_pin_reads(bucket: storage.Bucket, gcs_double: GcsDouble) -> None:
+# A refused download is asked for by plain HTTP: Google's client leaves the answer's connection open, unread.
+
+
+def test_generations_grow_and_pin_reads(bucket: storage.Bucket, ask: Ask, gcs_double: GcsDouble) -> None:
     first = gcs_double.put("media", "x", b"1").generation
     second = gcs_double.put("media", "x", b"2").generation
     assert second > first
     assert bucket.blob("x", generation=second).download_as_bytes() == b"2"
-    with pytest.raises(gerrors.NotFound):
-        bucket.blob("x", generation=first).download_as_bytes()
+    assert ask("GET", f"/storage/v1/b/media/o/x?alt=media&generation={first}").status == 404
     with pytest.raises(gerrors.NotFound):
         bucket.blob("x", generation=first).delete()
     bucket.blob("x", generation=second).delete()
@@ -475,13 +477,14 @@ def test_conditions_of_reads_patches_and_deletes(
     assert (gcs_double.object("media", "x") is None) == present
 
 
-def test_etags_as_conditions(bucket: storage.Bucket, gcs_double: GcsDouble) -> None:
+def test_etags_as_conditions(bucket: storage.Bucket, ask: Ask, gcs_double: GcsDouble) -> None:
     gcs_double.put("media", "x", b"1")
     etag = bucket.get_blob("x").etag
     assert bucket.blob("x").download_as_bytes(if_etag_match=etag) == b"1"
     gcs_double.put("media", "x", b"2")
+    assert ask("GET", "/storage/v1/b/media/o/x?alt=media", headers={"If-Match": etag}).status == 412
     with pytest.raises(gerrors.PreconditionFailed):
-        bucket.blob("x").download_as_bytes(if_etag_match=etag)
+        bucket.blob("x").reload(if_etag_match=etag)
 
 
 @pytest.mark.parametrize("way", ["media", "resumable", "compose", "rewriteTo", "xml"])
@@ -1045,7 +1048,7 @@ def test_bodies_cut_short_and_bent(ask: Ask, bucket: storage.Bucket, gcs_double:
 def test_googles_client_gets_over_faults(bucket: storage.Bucket, gcs_double: GcsDouble) -> None:
     gcs_double.fault(Status(503), method="GET", path="/o/x$")
     gcs_double.put("media", "x", b"1")
-    assert bucket.blob("x").download_as_bytes() == b"1"
+    assert bucket.get_blob("x").size == 1
     data = noise(4 * QUANTUM)
     blob = bucket.blob("y", chunk_size=QUANTUM)
     gcs_double.fault(Status(503), method="PUT", nth=2)
