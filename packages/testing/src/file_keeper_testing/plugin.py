@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from file_keeper import Storage
 
     from .counting import Counting
+    from .faults import Faulty
 
 pytest.register_assert_rewrite("file_keeper_testing.conformance")
 
@@ -56,16 +57,12 @@ def memory_storage() -> Iterator[Storage]:
 
 
 @pytest.fixture
-def faulty_storage(memory_storage: Storage) -> Callable[..., Storage]:
-    """`faulty_storage(rule, ..., storage=None)`: a storage (one in memory, if none is given) that meets these faults.
-
-    The :class:`file_keeper_testing.Faulty` itself is its ``backend``'s innermost wrapper, and the attribute
-    ``faults`` of what is given.
-    """
+def faulty_storage(memory_storage: Storage) -> Callable[..., tuple[Storage, Faulty]]:
+    """`faulty_storage(*rules, storage=None)`: a storage (one in memory, if none is given) and the faults it meets."""
     from .faults import Rule, faulty
 
-    def make(*rules: Rule, storage: Storage | None = None) -> Storage:
-        return faulty(storage or memory_storage, *rules)[0]
+    def make(*rules: Rule, storage: Storage | None = None) -> tuple[Storage, Faulty]:
+        return faulty(storage or memory_storage, *rules)
 
     return make
 
