@@ -1,0 +1,403 @@
+"""Azure Blob Storage: block blobs of one container, one request a verb.
+
+Blob service REST reference: https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
+"""
+
+# What the SDK's pipelines give is not typed by it.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.storage.blob import ContainerClient
+from file_keeper import exc, hashing
+from file_keeper.backend import (
+    Backend,
+    Body,
+    Limits,
+    MultipartRef,
+    ObjectInfo,
+    OpenUpload,
+    Part,
+    Prefix,
+    SignAction,
+    SignedRequest,
+    SignOptions,
+    Source,
+    WriteOptions,
+)
+from file_keeper.types import Buffer
+
+from . import blocks, errors, listing, signing
+from .copies import Copier
+from .errors import is_missing
+from .headers import attributes, check_writable, conditions, metadata_headers, pinned, quoted, written
+from .settings import AzureSettings, build, can_sign
+from .wire import BodyStream, Wire, crc64, failure
+
+MiB = 1 << 20
+
+PAGE = 5_000
+"""The most blobs that the service puts on one page."""
+
+BATCH = 256
+"""The most subrequests that the service takes in one batch."""
+
+_LIMITS = Limits(
+    put_max=5000 * MiB,
+    part_min=1,
+    part_max=4000 * MiB,
+    parts_max=50_000,
+    object_max=50_000 * 4000 * MiB,
+    order="utf16",
+    put_digests=frozenset(("md5",)),
+    multipart_digests=frozenset(("md5",)),
+    late_metadata=True,
+)
+
+
+@dataclasses.dataclass(slots=True)
+class _Client:
+    """What is built when it is first needed, and belongs together."""
+
+    wire: Wire
+    signer: signing.Signer
+    service: Any
+    credential: Any
+    owned: bool
+    public: str
+
+
+class AzureBackend(Backend[AzureSettings]):
+    """Block blobs of one container."""
+
+    settings_type = AzureSettings
+    limits = _LIMITS
+
+    copy_in_one = 256 * MiB
+    """The largest blob that the service copies in one step (Copy Blob From URL)."""
+
+    copy_piece = 100 * MiB
+    """The piece of a larger copy: far less than the service takes, so that each is done well within the timeout."""
+
+    def __init__(self, settings: AzureSettings):
+        super().__init__(settings)
+        self._lock = threading.Lock()
+        self._built: _Client | None = None
+        self._ended = blocks.Ended()
+
+    # -- client -----------------------------------------------------------------------------------------------------
+
+    def _client(self) -> _Client:
+        if (built := self._built) is not None:
+            return built
+        with self._lock:
+            if self._built is None:
+                self._built = self._build()
+            return self._built
+
+    def _build(self) -> _Client:
+        errors.quiet_logs()
+        resolved = self.settings.resolve()
+        given, credential = resolved.client, None
+        if isinstance(given, ContainerClient):
+            container, service = given, given._get_blob_service_client()  # pyright: ignore[reportPrivateUsage]
+        else:
+            service, credential = (given, None) if given is not None else build(resolved)
+            container = service.get_container_client(resolved.bucket)
+        wire = Wire(container)
+        public = resolved.public_endpoint.rstrip("/")
+        return _Client(
+            wire=wire,
+            signer=signing.Signer(service, wire),
+            service=service,
+            credential=credential,
+            owned=given is None,
+            public=f"{public}/{wire.name}" if public else "",
+        )
+
+    @property
+    def _wire(self) -> Wire:
+        return self._client().wire
+
+    @property
+    def client(self) -> Any:
+        """The ``BlobServiceClient``, or the client that was given."""
+        return self.settings.client if self.settings.client is not None else self._client().service
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        verbs = super().verbs
+        return verbs if can_sign(self.settings) else verbs - {"sign"}
+
+    def forked(self) -> None:
+        self._lock = threading.Lock()
+        self._built = None
+        self._ended.forked()
+
+    def close(self) -> None:
+        with self._lock:
+            built, self._built = self._built, None
+        if built is not None and built.owned:
+            built.service.close()
+            if hasattr(built.credential, "close"):
+                built.credential.close()
+
+    def translate(self, error: Exception) -> exc.FilesError | None:
+        return errors.translate(error, self._container)
+
+    @property
+    def _container(self) -> str:
+        return self.settings.bucket or self.settings.client.container_name
+
+    # -- required ---------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> ObjectInfo:
+        headers = self._wire.send("HEAD", key).headers
+        return listing.info_of(key, headers, size=int(headers.get("Content-Length", 0)))
+
+    def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
+        # x-ms-range and not Range: it is what the SDK's signature of the request covers.
+        headers = {"Accept-Encoding": "identity"}
+        if start or end is not None:
+            headers["x-ms-range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        if etag:
+            headers["If-Match"] = quoted(etag)
+        try:
+            response = self._wire.send("GET", key, headers=headers, stream=True)
+        except HttpResponseError as error:
+            if error.status_code != 416:
+                raise
+            # Past the end, which of an empty blob is everywhere. The version is looked at like that of any read.
+            info = self.head(key)
+            if etag and info.etag != etag:
+                raise exc.ChangedFileError("the file is not the version that was meant") from error
+            return Body(info, 0, BodyStream(_Nothing()))
+        whole = response.status_code == 200
+        length = int(response.headers.get("Content-Length", 0))
+        size = length if whole else int(response.headers["Content-Range"].rpartition("/")[2])
+        if not whole:
+            length = max(0, min(size if end is None else end, size) - start)
+        return Body(listing.info_of(key, response.headers, size=size, whole=whole), length, BodyStream(response))
+
+    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+        query = {"include": "metadata", "startFrom": start_after, "delimiter": delimiter}
+        after = start_after.encode("utf-16-be", "surrogatepass")
+        for page in self._pages(prefix, query):
+            for entry in page.entries:
+                # The service begins with the name itself; one that does not know startFrom, at the beginning.
+                if not after or entry.key.encode("utf-16-be", "surrogatepass") > after:
+                    yield entry
+
+    def _pages(self, prefix: str, query: Mapping[str, str]) -> Iterator[listing.Page]:
+        fixed = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "prefix": prefix, **query}
+        marker = ""
+        while True:
+            asked = {name: value for name, value in {**fixed, "marker": marker}.items() if value}
+            answer = self._wire.send("GET", query=asked)
+            page = listing.parse_page(answer.content, uncommitted="uncommitted" in query.get("include", ""))
+            yield page
+            marker = page.marker
+            if not marker:
+                return
+
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        check_writable(key)
+        if not isinstance(body, bytes | bytearray | memoryview):
+            raise exc.StorageDataError("a body is bytes")
+        headers = {"x-ms-blob-type": "BlockBlob", **attributes(options), **conditions(options)}
+        if md5 := options.digests.get("md5"):
+            # Compared by the service before it takes the body, and kept as the blob's own.
+            headers["Content-MD5"] = headers["x-ms-blob-content-md5"] = hashing.to_base64(md5)
+        else:
+            headers["x-ms-content-crc64"] = crc64(body)
+        answer = self._wire.send("PUT", key, headers=headers, body=body)
+        made = answer.headers.get("Content-MD5", "")
+        digests = {"md5": md5} if md5 else listing.digests_of(made, "BlockBlob")
+        return written(key, memoryview(body).nbytes, options, answer.headers, digests)
+
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        # A blob that has snapshots can only go with them: whoever removes a file does not want it to stay.
+        headers = {"x-ms-delete-snapshots": "include"}
+        if etag:
+            headers["If-Match"] = quoted(etag)
+        try:
+            self._wire.send("DELETE", key, headers=headers)
+        except HttpResponseError as error:
+            if is_missing(error):
+                return False
+            raise
+        return True
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def multipart_create(self, key: str, options: WriteOptions) -> str:
+        """Begin an upload; no request is made, the service knows of it from its first part on."""
+        check_writable(key)
+        return blocks.new_id()
+
+    def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
+        check_writable(upload.key)
+        self._check_open(upload)
+        name = blocks.block_id(upload.id, number)
+        blocks.stage(self._wire, upload.key, name, body)
+        return Part(number=number, size=memoryview(body).nbytes, etag=name)
+
+    def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
+        """Tell the parts that are there; see ``docs/decisions/azure-uploads.md`` for what cannot be told.
+
+        :raises MissingFileError: the upload was completed or removed, has expired, or its parts were dropped when
+            somebody else wrote to the location
+        """
+        self._check_open(upload)
+        found = blocks.find(self._wire, upload.key)
+        parts = list(blocks.parts_of(upload.id, found.uncommitted))
+        if not parts:
+            blocks.raise_if_gone(upload.id, found)
+        for name, size in parts:
+            number = int(name[len(upload.id) :])
+            yield Part(number=number, size=size, etag=blocks.block_id(upload.id, number))
+
+    def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        check_writable(upload.key)
+        self._check_open(upload)
+        names = [blocks.block_id(upload.id, part.number) for part in parts]
+        info = blocks.commit(self._wire, upload.key, names, sum(part.size for part in parts), options)
+        self._ended.add(upload.id)
+        return info
+
+    def multipart_abort(self, upload: MultipartRef) -> bool:
+        """Drop an upload: nothing is sent, its blocks expire. What ended it in this process is remembered."""
+        return bool(blocks.started_at(upload.id)) and self._ended.add(upload.id)
+
+    def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
+        """Tell the uploads of this library to names that have no content yet; one request more for each name.
+
+        Uploads that are to replace a blob cannot be found this way: the service does not tell of them.
+        """
+        for page in self._pages(prefix, {"include": "uncommittedblobs"}):
+            for key in page.uncommitted:
+                for upload in blocks.uploads_of(blocks.find(self._wire, key).uncommitted):
+                    if upload not in self._ended:
+                        begun = datetime.fromtimestamp(blocks.started_at(upload), UTC)
+                        yield OpenUpload(MultipartRef(key, upload), begun)
+
+    def _check_open(self, upload: MultipartRef) -> None:
+        if not blocks.started_at(upload.id) or upload.id in self._ended:
+            raise exc.MissingFileError("there is no such upload: it was completed or removed")
+
+    # -- copies -----------------------------------------------------------------------------------------------------
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        """Copy in one step that is finished when it is answered, or by blocks where it is larger than that allows."""
+        check_writable(key)
+        same = options.headers == source.headers and options.content_type == source.content_type
+        if source.size > self.copy_in_one or not same:
+            return self._copier.assemble([source], key, options)
+        return self._copier.whole(source, key, options)
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        check_writable(key)
+        return self._copier.assemble(sources, key, options)
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        check_writable(target.key)
+        pinned_to = dataclasses.replace(options, if_absent=False, if_match=target.etag)
+        return self._copier.assemble([target], target.key, pinned_to, body)
+
+    @property
+    def _copier(self) -> Copier:
+        built = self._client()
+        return Copier(built.wire, built.signer, self.copy_piece, self.limits.parts_max, self.settings.max_concurrency)
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        """Record hashes: an MD5 as the blob's own, others as the core records them. The blob's etag changes."""
+        etag = info.etag
+        others = {name: value for name, value in digests.items() if name != "md5"}
+        if others:
+            # One can be recorded beside the blob's own.
+            name = min(others)
+            headers = {**metadata_headers({**info.metadata, "fk_hash": f"{name}:{others[name]}"}), **pinned(etag)}
+            answer = self._wire.send("PUT", info.key, {"comp": "metadata"}, headers)
+            etag = answer.headers.get("ETag", "").strip('"')
+        if md5 := digests.get("md5"):
+            # The request sets all of these at once: what it does not name is taken away.
+            options = WriteOptions(content_type=info.content_type, headers=info.headers)
+            headers = {**attributes(options), "x-ms-blob-content-md5": hashing.to_base64(md5), **pinned(etag)}
+            self._wire.send("PUT", info.key, {"comp": "properties"}, headers)
+
+    def prepare(self) -> None:
+        try:
+            self._wire.send("PUT", query={"restype": "container"})
+        except HttpResponseError as error:
+            code = errors.code_of(error)
+            if code == "ContainerAlreadyExists":
+                return
+            found = self.translate(error)
+            if code == "ContainerBeingDeleted" and found is not None:
+                # It takes half a minute at least; the service does not say how long.
+                found.retry_after = found.retry_after or 12.0
+                raise found from error
+            raise
+
+    def check(self) -> None:
+        """Ask for a blob that is not there: that answer needs a container, and the right to read in it."""
+        try:
+            self._wire.send("HEAD", ".file-keeper/check")
+        except HttpResponseError as error:
+            if not is_missing(error):
+                raise
+
+    def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        if action in ("upload", "part"):
+            check_writable(key)
+        built = self._client()
+        return signing.sign(built.wire, built.signer, action, key, options, built.public)
+
+    def url(self, key: str) -> str:
+        built = self._client()
+        return built.wire.address(key, built.public)
+
+    def delete_many(self, keys: Sequence[str]) -> Iterator[tuple[str, Exception]]:
+        """Delete in batches of 256. https://learn.microsoft.com/rest/api/storageservices/blob-batch"""
+        container = self._wire.container
+        for start in range(0, len(keys), BATCH):
+            batch = keys[start : start + BATCH]
+            try:
+                answers = list(
+                    container.delete_blobs(
+                        *batch,
+                        delete_snapshots="include",
+                        raise_on_any_failure=False,
+                        **self._wire.run_options,
+                    )
+                )
+            except AzureError as error:
+                found = self.translate(error)
+                if found is None or found.retryable:
+                    raise  # all of it may be asked for again
+                yield from ((key, found) for key in batch)
+                continue
+            for key, answer in zip(batch, answers, strict=True):
+                if answer.status_code < 300:
+                    continue
+                error = failure(answer)
+                if not is_missing(error):
+                    yield key, self.translate(error) or error
+
+
+class _Nothing:
+    """An answer without a body."""
+
+    def iter_raw(self) -> Iterator[bytes]:
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to close."""

@@ -1,0 +1,269 @@
+"""The options of Azure Blob Storage, and how its client is built from them.
+
+An account and the right to use it come, in this order, from ``client``; ``connection_string``; ``account_url`` or
+``account_name`` with ``account_key``, ``sas_token``, ``credential`` or ``anonymous`` (none of them: the default
+credential of ``azure-identity``); the environment, under the names that the Azure CLI reads.
+"""
+
+# azure-identity is an extra and need not be there when this is checked.
+# pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient, ContainerClient
+from file_keeper import exc
+from file_keeper.settings import Reference, Settings, option
+
+ENVIRONMENT = {
+    "connection_string": "AZURE_STORAGE_CONNECTION_STRING",
+    "account_name": "AZURE_STORAGE_ACCOUNT",
+    "account_key": "AZURE_STORAGE_KEY",
+    "sas_token": "AZURE_STORAGE_SAS_TOKEN",
+}
+"""Where an account is looked for when the settings name none: the variables that the Azure CLI reads as well."""
+
+_DEVELOPMENT = {
+    # The one account of the emulator, the same everywhere and documented:
+    # https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
+    "BLOBENDPOINT": "http://127.0.0.1:10000/devstoreaccount1",
+    "ACCOUNTNAME": "devstoreaccount1",
+    "ACCOUNTKEY": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+}
+
+RIGHTS = ("account_key", "sas_token", "credential", "anonymous")
+"""The options of which one says by what right the account is used."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AzureSettings(Settings):
+    """Options of Azure Blob Storage.
+
+    ``bucket`` is the container. ``account_url`` and ``public_endpoint`` are addresses of the account (``https://
+    ACCOUNT.blob.core.windows.net``, a private endpoint, the address of an emulator with the account in its path);
+    links are made for ``public_endpoint`` where there is one. ``client`` is a ready ``BlobServiceClient`` or
+    ``ContainerClient``, ``credential`` anything that the SDK takes as one.
+    """
+
+    bucket: Any = option("text", aliases=("container", "container_name"))
+    account_name: str = option("text")
+    account_key: str = option("text", secret=True)
+    account_url: str = option("text")
+    connection_string: str = option("text", secret=True)
+    sas_token: str = option("text", secret=True)
+    credential: Any = option("any", secret=True, live=True)
+    public_endpoint: str = option("text")
+    client: Any = option("any", live=True)
+    anonymous: bool = option("bool", False)
+
+    def validate(self) -> None:
+        """Check what concerns several options.
+
+        :raises InvalidStorageConfigurationError: two options that exclude one another, a wrong kind of object
+        :raises MissingStorageConfigurationError: no container, no account
+        """
+        self._validate_live()
+        if not self.bucket and not isinstance(self.client, ContainerClient):
+            raise exc.MissingStorageConfigurationError("option 'bucket' (the container) is required")
+        for name in ("account_url", "public_endpoint"):
+            _check_url(name, getattr(self, name))
+        rights = [name for name in RIGHTS if getattr(self, name)]
+        if len(rights) > 1:
+            raise exc.InvalidStorageConfigurationError(
+                f"options {' and '.join(map(repr, rights))} exclude one another: one of them says by what right the "
+                "account is used"
+            )
+        whole = [name for name in ("client", "connection_string") if getattr(self, name)]
+        others = [*whole[1:], *rights, *(name for name in ("account_name", "account_url") if getattr(self, name))]
+        if whole and others:
+            raise exc.InvalidStorageConfigurationError(
+                f"option {whole[0]!r} says all of the account: {' and '.join(map(repr, others))} cannot stand beside it"
+            )
+        if not (whole or self.account_name or self.account_url or _environment()):
+            raise exc.MissingStorageConfigurationError(
+                "no account is named: give 'account_name', 'account_url', 'connection_string' or 'client', or set "
+                f"{ENVIRONMENT['connection_string']} or {ENVIRONMENT['account_name']}"
+            )
+
+    def _validate_live(self) -> None:
+        if self.client is not None and not isinstance(self.client, BlobServiceClient | ContainerClient):
+            raise exc.InvalidStorageConfigurationError(
+                f"option 'client' must be a BlobServiceClient or a ContainerClient, not a {type(self.client).__name__}"
+            )
+        if isinstance(self.client, ContainerClient) and self.bucket and self.client.container_name != self.bucket:
+            raise exc.InvalidStorageConfigurationError(
+                f"option 'client' is of the container {self.client.container_name!r}, option 'bucket' says "
+                f"{self.bucket!r}: keep one of them"
+            )
+        known = isinstance(self.credential, AzureNamedKeyCredential | AzureSasCredential)
+        if self.credential is not None and not known and not hasattr(self.credential, "get_token"):
+            raise exc.InvalidStorageConfigurationError(
+                f"option 'credential' must be a credential object, not a {type(self.credential).__name__}: a key "
+                "belongs into 'account_key', a signature into 'sas_token'"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and the right to use it, all options read.
+
+    :param url: of the account, without a signature
+    :param name: of the account, ``""`` where only its address is known
+    :param key: one of these four, or none of them: anonymous
+    """
+
+    url: str
+    name: str = ""
+    key: str = dataclasses.field(default="", repr=False)
+    sas: str = dataclasses.field(default="", repr=False)
+    credential: Any = dataclasses.field(default=None, repr=False)
+    default: bool = False
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is something to sign links with: a key, or a token that a delegation key can be got with."""
+        return bool(self.key or self.default) or (
+            self.credential is not None and not isinstance(self.credential, AzureSasCredential)
+        )
+
+
+def _environment() -> dict[str, str]:
+    found = {name: value for name, variable in ENVIRONMENT.items() if (value := os.environ.get(variable))}
+    return found if "connection_string" in found or "account_name" in found else {}
+
+
+def _check_url(name: str, value: Any) -> None:
+    if not value or isinstance(value, Reference):
+        return
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        shown = value if "?" not in value and "@" not in value else "that"
+        raise exc.InvalidStorageConfigurationError(f"option {name!r} must be an http or https address, not {shown!r}")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise exc.InvalidStorageConfigurationError(
+            f"option {name!r} must be an address and nothing else: a signature belongs into 'sas_token'"
+        )
+
+
+def account(settings: AzureSettings) -> Account:
+    """Read the account out of settings that have no ``client``, or out of the environment.
+
+    :param settings: resolved
+    :raises InvalidStorageConfigurationError: a malformed connection string or key
+    :raises MissingStorageConfigurationError: no account anywhere
+    """
+    text, name, key, sas = settings.connection_string, settings.account_name, settings.account_key, settings.sas_token
+    if not (text or name or settings.account_url):
+        found = _environment()
+        text, name = found.get("connection_string", ""), found.get("account_name", "")
+        if not text and not any(getattr(settings, right) for right in RIGHTS):
+            key, sas = found.get("account_key", ""), "" if "account_key" in found else found.get("sas_token", "")
+    if text:
+        return _from_connection_string(text)
+    _check_url("account_url", settings.account_url)
+    url = settings.account_url.rstrip("/") or (name and f"https://{name}.blob.core.windows.net")
+    if not url:
+        raise exc.MissingStorageConfigurationError("no account is named: give 'account_name' or 'account_url'")
+    credential = settings.credential
+    if isinstance(credential, AzureNamedKeyCredential):
+        name, key, credential = credential.named_key.name, credential.named_key.key, None
+    default = not (key or sas or credential is not None or settings.anonymous)
+    return Account(url, name or _name_of(url), _checked_key(key), sas.lstrip("?"), credential, default)
+
+
+def _name_of(url: str) -> str:
+    """Tell the account's name by its address: the first label of Azure's own hosts, else the path (emulators)."""
+    parts = urlsplit(url)
+    host, _, rest = (parts.hostname or "").partition(".")
+    if rest.startswith(("blob.", "privatelink.blob.")) or ".blob." in rest:
+        return host.removesuffix("-secondary")
+    return parts.path.strip("/").partition("/")[0]
+
+
+def _checked_key(key: str) -> str:
+    try:
+        base64.b64decode(key, validate=True)
+    except binascii.Error:
+        raise exc.InvalidStorageConfigurationError("the account key is not base64: is it complete?") from None
+    return key
+
+
+def _from_connection_string(text: str) -> Account:
+    pairs = [part.partition("=") for part in text.strip().split(";") if part.strip()]
+    fields = {name.strip().upper(): value.strip() for name, _, value in pairs}
+    if fields.get("USEDEVELOPMENTSTORAGE", "").lower() == "true":
+        fields = _DEVELOPMENT
+    name = fields.get("ACCOUNTNAME", "")
+    url = fields.get("BLOBENDPOINT", "").rstrip("/")
+    if not url and name:
+        scheme = fields.get("DEFAULTENDPOINTSPROTOCOL", "https")
+        url = f"{scheme}://{name}.blob.{fields.get('ENDPOINTSUFFIX', 'core.windows.net')}"
+    key, sas = fields.get("ACCOUNTKEY", ""), fields.get("SHAREDACCESSSIGNATURE", "").lstrip("?")
+    if not url or not (key or sas):
+        raise exc.InvalidStorageConfigurationError(
+            "the connection string needs AccountName or BlobEndpoint, and AccountKey or SharedAccessSignature"
+        )
+    _check_url("connection_string", url)
+    return Account(url, name or _name_of(url), _checked_key(key), "" if key else sas)
+
+
+def build(settings: AzureSettings) -> tuple[BlobServiceClient, Any]:
+    """Build a client, and the default credential that it was built with (to be closed), or ``None``.
+
+    The SDK repeats nothing (the core does), logs no bodies, and keeps as many connections as there can be threads.
+
+    :param settings: resolved, without ``client``
+    :raises MissingExtrasError: the default credential is wanted and ``azure-identity`` is not installed
+    """
+    found = account(settings)
+    made = _default_credential() if found.default else None
+    credential: Any = found.credential or made or found.sas or None
+    if found.key:
+        if not found.name:
+            raise exc.MissingStorageConfigurationError("option 'account_name' is required beside 'account_key'")
+        credential = {"account_name": found.name, "account_key": found.key}
+    transport = RequestsTransport(connection_timeout=settings.timeout, read_timeout=settings.timeout)
+    transport.open()
+    for adapter in transport.session.adapters.values():
+        # Connections over this number work too, but are not kept.
+        adapter.init_poolmanager(10, max(64, settings.max_concurrency))
+    try:
+        client = BlobServiceClient(found.url, credential=credential, transport=transport, retry_total=0)
+    except ValueError as error:
+        # A token over plain HTTP, an address that the SDK cannot read: its words hold no secret.
+        raise exc.InvalidStorageConfigurationError(f"the client cannot be built: {error}") from error
+    return client, made
+
+
+def _default_credential() -> Any:
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        raise exc.MissingExtrasError(
+            "no key, signature or credential is given, so the default credential is wanted: "
+            'pip install "file-keeper-azure[identity]" (or ask for {"anonymous": true})'
+        ) from None
+    return DefaultAzureCredential()
+
+
+def can_sign(settings: AzureSettings) -> bool:
+    """Tell, without a request and without building a client, whether links can be signed.
+
+    What cannot be told yet (a reference that is not there yet) is taken for yes: signing itself then says what is
+    missing.
+    """
+    if settings.client is not None:
+        credential = settings.client.credential
+        return hasattr(credential, "account_key") or hasattr(credential, "get_token")
+    try:
+        return account(settings.resolve()).can_sign
+    except exc.InvalidStorageConfigurationError:
+        return True
