@@ -187,11 +187,12 @@ class AzureBackend(Backend[AzureSettings]):
 
     def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
         query = {"include": "metadata", "startFrom": start_after, "delimiter": delimiter}
-        after = start_after.encode("utf-16-be", "surrogatepass")
+        after = _place(start_after)
         for page in self._pages(prefix, query):
-            for entry in page.entries:
+            # With a delimiter a page may tell all its prefixes first.
+            for entry in sorted(page.entries, key=lambda entry: _place(entry.key)) if delimiter else page.entries:
                 # The service begins with the name itself; one that does not know startFrom, at the beginning.
-                if not after or entry.key.encode("utf-16-be", "surrogatepass") > after:
+                if not after or _place(entry.key) > after:
                     yield entry
 
     def _pages(self, prefix: str, query: Mapping[str, str]) -> Iterator[listing.Page]:
@@ -401,3 +402,8 @@ class _Nothing:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def _place(key: str) -> bytes:
+    """Give what the order of a listing goes by: UTF-16 code units."""
+    return key.encode("utf-16-be", "surrogatepass")

@@ -39,7 +39,7 @@ def parse_date(text: str) -> datetime | None:
 class Page:
     """One page of a listing.
 
-    :param entries: in the service's order: all names and prefixes, as it mixes them
+    :param entries: names and prefixes, as the service mixes them
     :param marker: where the next page begins, ``""`` on the last one
     :param uncommitted: names that have blocks and no content yet (only when they were asked for)
     """
