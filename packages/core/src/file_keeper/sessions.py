@@ -13,11 +13,12 @@ from . import attributes, contenttype, exc, hashing
 from .backend import Backend, MultipartRef, ObjectInfo, Part, WriteOptions
 from .backend.contract import RESUMABLE_MULTIPLE
 from .data import FileData
+from .intake import Reader, part_sizes
 from .location import RESERVED
 from .reading import Reader as ObjectReader
 from .resilience.retry import TOKEN
 from .settings import Settings
-from .transfer import Plan, Reader, part_sizes, send_piece
+from .transfer import Plan, send_piece
 from .upload import Upload
 
 State = dict[str, Any]

@@ -19,8 +19,10 @@ from .upload import Upload
 
 if TYPE_CHECKING:
     from .storage import Storage
+    from .storage.base import Base
+    from .storage.reading import Reading
 
-# This module is one mind with Storage, which stands in its own file only for its size.
+# This module is one mind with Storage, and stands apart only for its size.
 # pyright: reportPrivateUsage=false
 
 
@@ -45,7 +47,7 @@ def _joined(infos: Sequence[ObjectInfo], algorithm: str) -> dict[str, str]:
     return {algorithm: result}
 
 
-def _options(storage: Storage, like: ObjectInfo, parts: Sequence[ObjectInfo]) -> WriteOptions:
+def _options(storage: Base, like: ObjectInfo, parts: Sequence[ObjectInfo]) -> WriteOptions:
     """Give the options of an object made of `parts` with the attributes of `like`."""
     wanted = storage.settings.hashing_algorithm
     digests = _joined(parts, wanted)
@@ -56,7 +58,7 @@ def _options(storage: Storage, like: ObjectInfo, parts: Sequence[ObjectInfo]) ->
     )
 
 
-def _result(storage: Storage, made: ObjectInfo, options: WriteOptions, location: str) -> FileData:
+def _result(storage: Base, made: ObjectInfo, options: WriteOptions, location: str) -> FileData:
     size = options.size if options.size is not None else made.size
     info = dataclasses.replace(
         made,
@@ -71,7 +73,7 @@ def _result(storage: Storage, made: ObjectInfo, options: WriteOptions, location:
 
 
 def _rewrite(
-    storage: Storage, key: str, location: str, like: ObjectInfo, stream: Iterator[bytes], condition: tuple[bool, str]
+    storage: Base, key: str, location: str, like: ObjectInfo, stream: Iterator[bytes], condition: tuple[bool, str]
 ) -> FileData:
     """Store a stream with the attributes of `like`."""
     plan = Plan(
@@ -86,11 +88,11 @@ def _rewrite(
     return storage._send(location, Upload(IterableBytesReader(stream)), plan, attributes.decode(like.metadata))
 
 
-def _scratch(storage: Storage) -> str:
+def _scratch(storage: Base) -> str:
     return f"{storage._root}{RESERVED}/sessions/{attributes.new_token()}{attributes.new_token()}"
 
 
-def append(storage: Storage, key: str, location: str, upload: Upload) -> FileData:
+def append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
     """Add an upload to the end of an object; see :meth:`Storage.append`."""
     backend = storage._verbs
     target = backend.head(key)
@@ -150,7 +152,7 @@ def append(storage: Storage, key: str, location: str, upload: Upload) -> FileDat
 
 
 def compose(
-    storage: Storage, key: str, location: str, infos: Sequence[ObjectInfo], condition: tuple[bool, str]
+    storage: Base, key: str, location: str, infos: Sequence[ObjectInfo], condition: tuple[bool, str]
 ) -> FileData:
     """Make one object of several; see :meth:`Storage.compose`."""
     backend = storage._verbs
@@ -174,7 +176,7 @@ _NEEDS = {
 }
 
 
-def supports(storage: Storage, capability: Capability, destination: Storage) -> bool:
+def supports(storage: Base, capability: Capability, destination: Base) -> bool:
     """Tell whether each of `capability` can be done with the help of this machine."""
     for member in capability:
         if member not in _NEEDS:
@@ -185,7 +187,7 @@ def supports(storage: Storage, capability: Capability, destination: Storage) -> 
     return bool(capability)
 
 
-def _seen(storage: Storage, file: FileOrLocation) -> FileData:
+def _seen(storage: Base, file: FileOrLocation) -> FileData:
     """Look at a file without reading it."""
     info = storage._verbs.head(storage._key(file))
     location = file.location if isinstance(file, FileData) else file
@@ -209,7 +211,7 @@ def _upload_to(
 
 
 def copy(
-    storage: Storage,
+    storage: Base,
     location: str,
     file: FileOrLocation,
     destination: Storage,
@@ -232,7 +234,7 @@ def copy(
 
 
 def move(
-    storage: Storage,
+    storage: Base,
     location: str,
     file: FileOrLocation,
     destination: Storage,
@@ -255,7 +257,7 @@ def move(
     return made
 
 
-def range(storage: Storage, file: FileOrLocation, start: int, end: int | None) -> bytes:
+def range(storage: Reading, file: FileOrLocation, start: int, end: int | None) -> bytes:
     """Read from the beginning and keep what lies in ``[start, end)``."""
     if start < 0 or (end is not None and end < 0):
         raise exc.StorageDataError(f"the bounds of a range are not negative: {start}, {end}", storage=storage.name)
@@ -274,7 +276,7 @@ def range(storage: Storage, file: FileOrLocation, start: int, end: int | None) -
 
 
 def compose_between(
-    storage: Storage,
+    storage: Base,
     location: str,
     destination: Storage,
     files: Sequence[FileOrLocation],

@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from . import attributes, contenttype, exc, hashing
-from .backend import Backend, Limits, MultipartRef, ObjectInfo, Part, UploadLost, WriteOptions
+from . import attributes, contenttype, exc
+from .backend import Backend, MultipartRef, ObjectInfo, Part, UploadLost, WriteOptions
 from .backend.contract import RESUMABLE_MULTIPLE, MiB
+from .intake import Pipe, Reader, fill_piece, part_sizes
 from .resilience.retry import TOKEN
 from .settings import Settings, humanize_filesize
 from .types import Progress
@@ -57,98 +56,6 @@ class Sent:
     info: ObjectInfo
     content_type: str
     digests: Mapping[str, str]
-
-
-def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int]:
-    """Give the sizes of the parts of an upload, one after the other.
-
-    A known size is cut into equal parts. Of an unknown size the part doubles after each tenth of the provider's number
-    of parts, so that any size that the provider can hold fits, unless it wants equal parts.
-
-    :param size: bytes of the whole, ``None`` when unknown
-    :raises LargeUploadError: when `size` does not fit
-    """
-    base = max(part_size, limits.part_min)
-    if size is not None:
-        if size > limits.object_max:
-            raise exc.LargeUploadError(
-                f"the content has {humanize_filesize(size)}, "
-                f"the largest object here {humanize_filesize(limits.object_max)}"
-            )
-        least = -(-size // limits.parts_max)
-        if least > base:
-            base = -(-least // MiB) * MiB
-        if base > limits.part_max:
-            raise exc.LargeUploadError(f"{humanize_filesize(size)} do not fit into {limits.parts_max} parts")
-        return itertools.repeat(base)
-    step = limits.parts_max if limits.equal_parts else max(1, limits.parts_max // 10)
-    return (min(limits.part_max, base << (number // step)) for number in range(limits.parts_max))
-
-
-class Reader:
-    """Reads an upload once: hashes, counts, compares with what was declared, tells the progress."""
-
-    def __init__(self, upload: Upload, algorithms: set[str], progress: Progress | None):
-        self.size = 0
-        self.ended = False
-        self._upload = upload
-        self._hashers = {name: hashing.new(name) for name in algorithms}
-        self._head = memoryview(b"")
-        self._progress = progress
-        self._done = -1
-        self._final: dict[str, str] | None = None
-
-    def look(self, size: int) -> memoryview:
-        """Read up to `size` bytes ahead; :meth:`fill` gives them again."""
-        target = memoryview(bytearray(size))
-        self._head = target[: self._take(target)]
-        return self._head
-
-    def fill(self, target: memoryview) -> int:
-        """Fill `target`; fewer bytes only at the end of the content."""
-        count = min(len(self._head), len(target))
-        if count:
-            target[:count] = self._head[:count]
-            self._head = self._head[count:]
-        if count < len(target):
-            count += self._take(target[count:])
-        return count
-
-    def _take(self, target: memoryview) -> int:
-        if self.ended:
-            return 0
-        count = self._upload.read_into(target)
-        self.ended = count < len(target)
-        self.size += count
-        for hasher in self._hashers.values():
-            hasher.update(target[:count])
-        declared = self._upload.size
-        if declared is not None and (self.size > declared or (self.ended and self.size < declared)):
-            raise exc.UploadSizeMismatchError(
-                f"{declared} bytes were declared, "
-                + (f"the source gave {self.size}" if self.ended else "the source gives more")
-            )
-        return count
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """The hashes of what was read."""
-        if self._final is None or not self.ended:
-            self._final = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
-        return self._final
-
-    def verify(self, expected: Mapping[str, str]) -> None:
-        """Compare with declared hashes. :raises UploadHashMismatchError: when one differs"""
-        found = self.digests
-        for name, value in expected.items():
-            if name in found and found[name] != value:
-                raise exc.UploadHashMismatchError(f"the {name} of the content is {found[name]}, declared was {value}")
-
-    def tell(self, done: int) -> None:
-        """Tell the user's callback how many bytes are sent; it may raise, which cancels the upload."""
-        if self._progress is not None and done > self._done:
-            self._done = done
-            self._progress(done, self._upload.size)
 
 
 class Engine:
@@ -343,9 +250,9 @@ class Engine:
         try:
             buffers = itertools.cycle([bytearray(size) for _ in range(3)])
             flying: Future[int | ObjectInfo] | None = None
-            offset, piece = 0, _fill(reader, next(buffers))
+            offset, piece = 0, fill_piece(reader, next(buffers))
             while not (reader.ended and len(piece) < size):
-                following = _fill(reader, next(buffers))
+                following = fill_piece(reader, next(buffers))
                 if not following:
                     break
                 if flying is not None:
@@ -476,74 +383,6 @@ class _Known:
             if self._fingerprint is not None and self._fingerprint != upload.fingerprint():
                 raise exc.UploadHashMismatchError("the source changed while it was sent")
         return {**self.digests, **reader.digests}
-
-
-class Pipe:
-    """A :class:`~file_keeper.backend.Source` that one thread fills while another drains it, with reused buffers."""
-
-    def __init__(self, size: int | None, chunk: int, count: int):
-        self.size = size
-        self.digests: dict[str, str] = {}
-        self._chunk = chunk
-        self._unmade = count
-        self._free: deque[memoryview] = deque()
-        self._full: deque[memoryview] = deque()
-        self._changed = threading.Condition()
-        self._ended = self._aborted = self._stopped = False
-
-    def acquire(self) -> memoryview | None:
-        """Give a buffer to fill; ``None`` when nobody drains any more."""
-        with self._changed:
-            while not (self._free or self._unmade or self._stopped):
-                self._changed.wait()
-            if self._stopped:
-                return None
-            if self._free:
-                return self._free.popleft()
-            self._unmade -= 1
-        return memoryview(bytearray(self._chunk))
-
-    def send(self, filled: memoryview) -> None:
-        self._set(lambda: self._full.append(filled))
-
-    def end(self, digests: dict[str, str]) -> None:
-        """Say that all is sent and in order."""
-        self.digests = digests
-        self._set(lambda: setattr(self, "_ended", True))
-
-    def abort(self) -> None:
-        """Make the draining thread fail: nothing may be published."""
-        self._set(lambda: setattr(self, "_aborted", True))
-
-    def stop(self) -> None:
-        """Say that nobody drains any more."""
-        self._set(lambda: setattr(self, "_stopped", True))
-
-    def _set(self, change: Callable[[], object]) -> None:
-        with self._changed:
-            change()
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[memoryview]:
-        while True:
-            with self._changed:
-                while not (self._full or self._ended or self._aborted):
-                    self._changed.wait()
-                if self._aborted:
-                    raise exc.ContentError("the upload was aborted")
-                if not self._full:
-                    return
-                view = self._full.popleft()
-            if view:
-                yield view
-            with self._changed:
-                self._free.append(memoryview(view.obj))
-                self._changed.notify_all()
-
-
-def _fill(reader: Reader, buffer: bytearray) -> memoryview:
-    view = memoryview(buffer)
-    return view[: reader.fill(view)]
 
 
 def send_piece(

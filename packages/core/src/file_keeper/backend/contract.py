@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -506,7 +507,7 @@ class Backend(ABC, Generic[S]):
     @property
     def verbs(self) -> frozenset[str]:
         """The optional verbs of this instance: those overridden; an instance that cannot do one takes it out."""
-        return frozenset(verb for verb in OPTIONAL if getattr(type(self), verb) is not getattr(Backend, verb))
+        return _overridden(type(self))
 
     @property
     def client(self) -> Any:
@@ -518,6 +519,11 @@ class Backend(ABC, Generic[S]):
 
     def close(self) -> None:
         """Let go of what is held: clients, connections."""
+
+
+@functools.cache
+def _overridden(cls: type[Backend[Any]]) -> frozenset[str]:
+    return frozenset(verb for verb in OPTIONAL if getattr(cls, verb) is not getattr(Backend, verb))
 
 
 _COMPLETE = frozenset(

@@ -1,0 +1,357 @@
+"""What every part of a storage stands on."""
+
+from __future__ import annotations
+
+import copy as copying
+import dataclasses
+import functools
+import os
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from .. import attributes, contenttype, exc, hashing, synthetic, transformers
+from .. import location as locations
+from ..backend import (
+    Backend,
+    Capability,
+    Guard,
+    Limits,
+    ObjectInfo,
+    WriteOptions,
+    capabilities,
+)
+from ..data import FileData
+from ..listing import Listing
+from ..reading import Reader
+from ..resilience.retry import TOKEN, Retry
+from ..sessions import Sessions
+from ..settings import Settings, parse_duration
+from ..transfer import Engine, Plan
+from ..types import FileOrLocation, Progress
+from ..upload import Upload, check_content_type
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Self_ = TypeVar("Self_", bound="Base")
+
+Duration = float | str | timedelta
+"""Seconds, text such as ``"15m"``, or a :class:`datetime.timedelta`."""
+
+
+def operation(
+    needs: Capability, name: str = ""
+) -> Callable[[Callable[Concatenate[Self_, P], T]], Callable[Concatenate[Self_, P], T]]:
+    """Make a method an operation: its capability is checked first, its errors say where they happened."""
+
+    def decorate(method: Callable[Concatenate[Self_, P], T]) -> Callable[Concatenate[Self_, P], T]:
+        title = name or method.__name__
+
+        @functools.wraps(method)
+        def call(self: Self_, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                if needs not in self.capabilities:
+                    raise self._cannot(needs)  # pyright: ignore[reportPrivateUsage]
+                return method(self, *args, **kwargs)
+            except exc.FilesError as error:
+                error.within(self.name, title, name_of(args[0]) if args else "")
+                raise
+
+        return call
+
+    return decorate
+
+
+def name_of(file: Any) -> str:
+    if isinstance(file, FileData):
+        file = file.location
+    return file if isinstance(file, str) else ""
+
+
+def seconds_of(duration: Duration) -> float:
+    try:
+        seconds = duration.total_seconds() if isinstance(duration, timedelta) else parse_duration(duration)
+    except (ValueError, TypeError):
+        raise exc.StorageDataError(f"{duration!r} is not a duration such as 900, '15m' or a timedelta") from None
+    return seconds
+
+
+def validity(duration: Duration) -> float:
+    """Give the seconds that a link is valid."""
+    seconds = seconds_of(duration)
+    if seconds < 1:
+        raise exc.StorageDataError("a link must be valid for at least one second")
+    return seconds
+
+
+_alive: weakref.WeakSet[Base] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for storage in list(_alive):
+        storage.backend.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Base:
+    """What every part of a storage stands on: settings, backend, capabilities, keys, errors that say where."""
+
+    def __init__(self, name: str, settings: Settings, backend: Backend[Any]):
+        self.name = name
+        self.settings = settings
+        self.backend = backend
+        self._root = "" if settings.absolute_path else settings.path and settings.path + "/"
+        self._room = locations.MAX_KEY - len(self._root.encode())
+        self._verbs: Backend[Any] = Retry(Guard(backend))
+        self._engine = Engine(self._verbs, settings)
+        self._listing = Listing(self._verbs, self._root, self._room)
+        self._sessions = Sessions(self._verbs, settings, self._root)
+        self._disabled = self._parse_disabled(settings)
+        _alive.add(self)
+
+    @staticmethod
+    def _parse_disabled(settings: Settings) -> Capability:
+        result = Capability.NONE
+        for entry in settings.disabled_capabilities:
+            try:
+                result |= Capability[entry.upper()]
+            except KeyError:
+                raise exc.InvalidStorageConfigurationError(
+                    f"disabled_capabilities: unknown capability {entry!r}, "
+                    f"known are {', '.join(member.name or '' for member in Capability)}"
+                ) from None
+        return result
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """What the provider holds to: sizes and number of parts, largest put, largest metadata."""
+        return self.backend.limits
+
+    @property
+    def capabilities(self) -> Capability:
+        """What this storage can do, computed from its backend, less what the settings disable."""
+        return capabilities(self.backend) & ~self._disabled
+
+    def supports(self, capability: Capability) -> bool:
+        """Tell whether this storage can do all of that."""
+        return capability in self.capabilities
+
+    def supports_synthetic(self, capability: Capability, destination: Base) -> bool:
+        """Tell whether the ``..._synthetic`` way of `capability` works from here to `destination`."""
+        return synthetic.supports(self, capability, destination)
+
+    def _cannot(self, needs: Capability) -> exc.UnsupportedOperationError:
+        missing = " and ".join(member.name or "" for member in needs & ~self.capabilities)
+        disabled = " (disabled in its settings)" if needs & self._disabled else ""
+        return exc.UnsupportedOperationError(f"{self.settings.type} cannot do {missing}{disabled}")
+
+    def full_path(self, location: str) -> str:
+        """Give the provider's key of a location. :raises LocationError: when it is none"""
+        return self._key(location)
+
+    def wrapped(self, wrap: Callable[[Backend[Any]], Backend[Any]]) -> Self:
+        """Give a storage over the same backend with something around it: faults, counting.
+
+        :param wrap: gets the backend and gives one around it, see :class:`file_keeper.backend.Backend`
+        """
+        return type(self)(self.name, self.settings, wrap(self.backend))
+
+    def initialize(self) -> None:
+        """Create what is missing: the bucket, the container, the directory. What is there is fine."""
+        with self._at("initialize"):
+            if "prepare" in self._verbs.verbs:
+                self._verbs.prepare()
+
+    def check(self) -> None:
+        """Prove credentials and bucket with one cheap request.
+
+        :raises PermissionError, ConnectionError, InvalidStorageConfigurationError: saying what is wrong
+        """
+        with self._at("check"):
+            if "check" in self._verbs.verbs:
+                self._verbs.check()
+            else:
+                next(iter(self._verbs.list(self._root)), None)
+
+    def close(self) -> None:
+        """Let go of connections. A storage that is used again makes new ones."""
+        with self._at("close"):
+            self._verbs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Storage {self.name!r} {self.settings!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from ..registry import restore
+
+        if live := self.settings.live():
+            raise TypeError(
+                f"storage {self.name!r} cannot be pickled: its option {live!r} holds an object of this program"
+            )
+        if type(self.backend).settings_type is not type(self.settings):
+            raise TypeError(f"storage {self.name!r} cannot be pickled: its backend is wrapped")
+        return restore, (self.name, self.settings.type, copying.deepcopy(dict(self.settings.raw)))
+
+    @contextmanager
+    def _at(self, operation: str, location: str = "") -> Generator[None]:
+        try:
+            yield
+        except exc.FilesError as error:
+            error.within(self.name, operation, location)
+            raise
+
+    def _key(self, file: FileOrLocation, *, writing: bool = False) -> str:
+        location = file.location if isinstance(file, FileData) else file
+        locations.check(location, room=self._room, writing=writing)
+        return self._root + location
+
+    # -- locations --------------------------------------------------------------------------------------------------
+
+    def prepare_location(self, name: str, upload: Upload | None = None) -> str:
+        """Make a location out of an untrusted name with the ``location_transformers`` of the settings.
+
+        :param upload: what will be stored there, for transformers that look at it
+        :raises LocationTransformerError: when one is unknown or refuses the name
+        :raises LocationError: when the result is no location
+        """
+        with self._at("prepare_location", name):
+            location = transformers.apply(self.settings.location_transformers, name, upload)
+            self._key(location, writing=True)
+            return location
+
+    def _condition(self, overwrite: bool | FileData | None) -> tuple[bool, str]:
+        """Give ``if_absent`` and ``if_match`` for what the caller said of overwriting."""
+        if isinstance(overwrite, FileData):
+            if not overwrite.etag:
+                raise exc.StorageDataError(
+                    "overwrite= got data without an etag, which cannot name a version: use what analyze gives",
+                    location=overwrite.location,
+                )
+            return False, overwrite.etag
+        return not (self.settings.overwrite_existing if overwrite is None else overwrite), ""
+
+    def _plan(
+        self,
+        key: str,
+        *,
+        overwrite: bool | FileData | None = None,
+        hash: str = "",
+        algorithm: str = "",
+        content_type: str = "",
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Plan, dict[str, str]]:
+        """Check what an upload is asked to become; give it with the metadata as the user means it."""
+        chosen = algorithm or self.settings.hashing_algorithm
+        expected = {chosen: hashing.check(hash, chosen)} if hash else {}
+        if_absent, if_match = self._condition(overwrite)
+        meant = {**self.settings.metadata, **(metadata or {})}
+        sent_headers = attributes.check_headers({**self.settings.headers, **(headers or {})})
+        if (meant or sent_headers) and not self.limits.metadata:
+            raise exc.UnsupportedOperationError(f"{self.settings.type} keeps no metadata and no headers here")
+        encoded = attributes.encode(meant, self.limits, self.settings.hashing_algorithm)
+        return (
+            Plan(
+                key=key,
+                content_type=check_content_type(content_type),
+                metadata=encoded,
+                headers=sent_headers,
+                if_absent=if_absent,
+                if_match=if_match,
+                expected=expected,
+                name=key,
+                progress=progress,
+            ),
+            meant,
+        )
+
+    def _send(self, location: str, upload: Upload, plan: Plan, meant: Mapping[str, str]) -> FileData:
+        sent = self._engine.send(upload, plan)
+        wanted = self.settings.hashing_algorithm
+        return FileData(
+            location,
+            size=sent.info.size,
+            content_type=sent.content_type,
+            hash=sent.digests[wanted],
+            algorithm=wanted,
+            modified=sent.info.modified,
+            etag=sent.info.etag,
+            metadata=dict(meant),
+            headers=dict(plan.headers),
+        )
+
+    def _told(self, operation: str, file: FileOrLocation) -> Callable[[exc.FilesError], None]:
+        location = name_of(file)
+        return lambda error: error.within(self.name, operation, location)
+
+    def _digests(self, info: ObjectInfo) -> dict[str, str]:
+        """Give the hashes recorded of an object; one more request where they stand beside it."""
+        found = attributes.all_digests(info)
+        if info.noted and self.settings.hashing_algorithm not in found:
+            found = {**self._verbs.notes(info.key), **found}
+        return found
+
+    def _describe(self, info: ObjectInfo, location: str) -> FileData:
+        """Give the data of an object; what nothing recorded is found out where the bytes are at hand."""
+        wanted = self.settings.hashing_algorithm
+        info = dataclasses.replace(info, digests=self._digests(info))
+        if self.limits.local and (wanted not in info.digests or not info.content_type):
+            info = self._examine(info)
+        return attributes.describe(info, location, wanted)
+
+    def _examine(self, info: ObjectInfo) -> ObjectInfo:
+        hasher = hashing.new(self.settings.hashing_algorithm)
+        head = b""
+        with Reader(self._verbs, info.key, etag=info.etag) as reader:
+            for chunk in reader:
+                if len(head) < contenttype.SNIFF:
+                    head += chunk[: contenttype.SNIFF - len(head)]
+                hasher.update(chunk)
+        return dataclasses.replace(
+            info,
+            content_type=info.content_type
+            or contenttype.detect(head, info.key, complete=info.size <= contenttype.SNIFF),
+            digests={**info.digests, self.settings.hashing_algorithm: hasher.hexdigest()},
+        )
+
+    def _walk(self, operation: str, items: Iterator[T]) -> Iterator[T]:
+        try:
+            yield from items
+        except exc.FilesError as error:
+            error.within(self.name, operation)
+            raise
+
+    @contextmanager
+    def _on(self, file: FileOrLocation) -> Generator[None]:
+        """Errors in here are about `file`, not about the target of the operation."""
+        try:
+            yield
+        except exc.FilesError as error:
+            error.within(location=name_of(file))
+            raise
+
+    def _attributes_of(self, info: ObjectInfo) -> WriteOptions:
+        """Give the options that write an object with the attributes of another, its hash left out."""
+        token = {TOKEN: attributes.new_token()} if self.limits.metadata else {}
+        return WriteOptions(
+            content_type=info.content_type or "application/octet-stream",
+            metadata={**attributes.without_ours(info.metadata), **token},
+            headers=info.headers,
+        )

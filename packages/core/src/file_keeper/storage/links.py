@@ -1,0 +1,110 @@
+"""Links: signed, temporary, permanent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from .. import attributes, exc
+from ..backend import (
+    Capability,
+    SignAction,
+    SignOptions,
+)
+from ..data import FileData
+from ..types import FileOrLocation
+from ..upload import check_content_type
+from .base import Base, Duration, name_of, operation, validity
+
+SignedAction = Literal["upload", "download", "delete"]
+"""What a signed address allows."""
+
+
+class SignedURL(str):
+    """A signed address. It is a ``str``, and knows how it must be requested.
+
+    :ivar method: the HTTP method
+    :ivar headers: to be sent as they are
+    :ivar expires: when it ends, with its time zone
+    """
+
+    method: str
+    headers: dict[str, str]
+    expires: datetime
+
+    @classmethod
+    def make(cls, url: str, method: str, headers: Mapping[str, str], seconds: float) -> SignedURL:
+        self = cls(url)
+        self.method = method
+        self.headers = dict(headers)
+        self.expires = datetime.now(UTC) + timedelta(seconds=seconds)
+        return self
+
+
+class Links(Base):
+    """The part of a storage that gives addresses."""
+
+    @operation(Capability.SIGNED, "signed")
+    def _signed(self, file: FileOrLocation, action: SignAction, options: SignOptions) -> SignedURL:
+        key = self._key(file, writing=action == "upload")
+        request = self._verbs.sign(action, key, options)
+        return SignedURL.make(request.url, request.method, request.headers, options.duration)
+
+    def signed(
+        self,
+        action: SignedAction,
+        duration: Duration,
+        location: FileOrLocation,
+        *,
+        content_type: str = "",
+        disposition: str = "",
+        overwrite: bool | None = None,
+    ) -> SignedURL:
+        """Sign a request that anybody may send without credentials, for a time. No network I/O where a key is at hand.
+
+        An upload through it overwrites, unless `overwrite` is ``False``: then the condition is among the headers, which
+        must be sent as they are. The limits and hashes of this storage do not see such uploads.
+
+        :param duration: seconds, ``"15m"`` or a timedelta
+        :param content_type: of an upload: the one that must be sent; of a download: the one answered
+        :param disposition: ``Content-Disposition`` of a download; names beyond ASCII are encoded
+        """
+        if action not in ("upload", "download", "delete"):
+            raise exc.StorageDataError(
+                f"{action!r} cannot be signed, only 'upload', 'download' and 'delete'",
+                storage=self.name,
+                operation="signed",
+                location=name_of(location),
+            )
+        with self._at("signed", name_of(location)):
+            options = SignOptions(
+                duration=validity(duration),
+                content_type=check_content_type(content_type),
+                disposition=attributes.disposition(disposition),
+                if_absent=action == "upload" and overwrite is False,
+            )
+        return self._signed(location, action, options)
+
+    @operation(Capability.SIGNED | Capability.MULTIPART)
+    def multipart_signed(self, data: FileData, part: int, duration: Duration) -> SignedURL:
+        """Sign the sending of one part of a multipart upload, for a browser; then :meth:`multipart_refresh`."""
+        key, ref = self._sessions.ref(data)
+        options = SignOptions(duration=validity(duration), upload=ref, part=part)
+        request = self._verbs.sign("part", key, options)
+        return SignedURL.make(request.url, request.method, request.headers, options.duration)
+
+    @operation(Capability.LINK_TEMPORARY)
+    def temporary_link(self, file: FileOrLocation, duration: Duration) -> str:
+        """Give an address to download a file from, for a time."""
+        return str(self.signed("download", duration, file))
+
+    @operation(Capability.LINK_PERMANENT)
+    def permanent_link(self, file: FileOrLocation) -> str:
+        """Give the address of a file that does not end; whether it is readable is up to the bucket's rights."""
+        return self._verbs.url(self._key(file))
+
+    @operation(Capability.LINK_ONE_TIME)
+    def one_time_link(self, file: FileOrLocation, duration: Duration) -> str:
+        """Give an address that works once. No provider has them yet: always :class:`UnsupportedOperationError`."""
+        raise self._cannot(Capability.LINK_ONE_TIME)
