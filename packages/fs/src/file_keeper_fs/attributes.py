@@ -1,0 +1,125 @@
+"""What is kept beside the bytes: hashes, type, metadata and headers, in one record of JSON.
+
+A record is bound to the content by size and time of change: one that does not fit was made for other bytes (another
+tool changed the file) and is not believed. It is kept as an extended attribute of the file itself, so that one rename
+publishes both, or as a sidecar under ``.file-keeper``, whose name holds the size and the time of the file that it
+belongs to: it is written before the file is published and found by the file that was opened, never by the name alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, cast
+
+from file_keeper import exc
+
+XATTR = "user.file_keeper"
+SIDECAR = ".json"
+
+_NONE = frozenset((errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ERANGE, errno.E2BIG))
+_UNFIT = frozenset(
+    (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EPERM, errno.EINVAL)
+)
+HAS_XATTR = hasattr(os, "setxattr")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a file."""
+
+    content_type: str = ""
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+
+
+def identity(st: os.stat_result) -> str:
+    """Name the version of a file. The time of change is set to the nanosecond when we write, so a reused inode number
+    makes no two versions equal."""
+    return f"{st.st_ino:x}-{st.st_size:x}-{st.st_mtime_ns:x}"
+
+
+def encode(record: Record, st: os.stat_result) -> bytes:
+    """Give the record of a file as JSON."""
+    fields: dict[str, Any] = {"size": st.st_size, "mtime_ns": st.st_mtime_ns}
+    for field in ("content_type", "digests", "metadata", "headers"):
+        if value := getattr(record, field):
+            fields[field] = value if isinstance(value, str) else dict(value)
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(data: bytes, st: os.stat_result) -> Record | None:
+    """Read a record; ``None`` when it is not one, or not of this content."""
+    try:
+        fields: Any = json.loads(data)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    known = cast("dict[str, Any]", fields)
+    if known.get("size") != st.st_size or known.get("mtime_ns") != st.st_mtime_ns:
+        return None
+    content_type = known.get("content_type", "")
+    return Record(
+        content_type if isinstance(content_type, str) else "",
+        *(_texts(known.get(field)) for field in ("metadata", "headers", "digests")),
+    )
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {k: v for k, v in cast("dict[Any, Any]", value).items() if isinstance(k, str) and isinstance(v, str)}
+
+
+def read_xattr(fd: int, st: os.stat_result) -> Record | None:
+    """Read the record out of the extended attribute of an open file."""
+    if not HAS_XATTR:
+        return None
+    try:
+        return decode(os.getxattr(fd, XATTR), st)
+    except OSError as error:
+        if error.errno in _NONE:
+            return None
+        raise
+
+
+def write_xattr(fd: int, data: bytes, mode: str) -> bool:
+    """Keep a record as an extended attribute; tell whether that was done.
+
+    :param mode: the option ``attributes``
+    :raises StorageError: where only extended attributes are wanted and the file system does not take them
+    """
+    if mode not in ("auto", "xattr"):
+        return False
+    try:
+        if HAS_XATTR:
+            os.setxattr(fd, XATTR, data)
+            return True
+        reason: OSError | None = None
+    except OSError as error:
+        if error.errno not in _UNFIT:
+            raise
+        reason = error
+    if mode == "xattr":
+        raise exc.StorageError(
+            f"the file system does not keep {len(data)} bytes of extended attributes: set attributes to 'auto' or "
+            "'sidecar'",
+            code=errno.errorcode.get(reason.errno or 0, "") if reason else "",
+        ) from reason
+    return False
+
+
+def sidecar_name(name: str, st: os.stat_result) -> str:
+    """Give the name of the sidecar of a file's version."""
+    return f"{sidecar_stem(name)}.{st.st_size}-{st.st_mtime_ns}{SIDECAR}"
+
+
+def sidecar_stem(name: str) -> str:
+    """Give what the sidecars of all versions of a file begin with."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]

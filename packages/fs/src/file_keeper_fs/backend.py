@@ -1,0 +1,430 @@
+"""The verbs, in the order of the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from file_keeper import exc, hashing
+from file_keeper.backend import (
+    Backend,
+    Body,
+    Limits,
+    MultipartRef,
+    ObjectInfo,
+    OpenUpload,
+    Part,
+    Prefix,
+    Source,
+    WriteOptions,
+)
+from file_keeper.location import RESERVED
+from file_keeper.settings import Settings
+from file_keeper.types import Buffer
+
+from . import attributes, errors, listing, parts
+from .attributes import Record, identity
+from .directory import Directory, NoLocks, move_new
+from .listing import modified
+from .settings import FsSettings
+from .tree import Place, Tree, locked, missing, segments_of
+
+_TRIES = 100
+_HUGE = 1 << 62
+_DIGESTS = frozenset(filter(hashing.digest_size, hashlib.algorithms_available | hashing.CRCS.keys()))
+
+
+class FsBackend(Backend[FsSettings]):
+    """Files in a directory of this machine."""
+
+    settings_type: ClassVar[type[Settings]] = FsSettings
+    limits = Limits(
+        put_max=_HUGE,
+        part_max=_HUGE,
+        parts_max=10_000_000,
+        object_max=_HUGE,
+        streaming_put=True,
+        put_digests=_DIGESTS,
+        multipart_digests=_DIGESTS,
+        late_metadata=True,
+        local=True,
+        ranges=False,
+    )
+
+    def __init__(self, settings: FsSettings):
+        super().__init__(settings)
+        if settings.attributes == "none":
+            self.limits = dataclasses.replace(type(self).limits, metadata=False)
+        self._here = os.getcwd()
+        self._kind: type[Directory] = Directory
+        self._made: Tree | None = None
+
+    @property
+    def _tree(self) -> Tree:
+        # Built when it is first needed, as references are read then. Two threads may build two equal ones.
+        if self._made is None:
+            known = self.settings.resolve()
+            self._made = Tree(known.directory(self._here), known.attributes, known.fsync, known.timeout, self._kind)
+        return self._made
+
+    # -- required ---------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> ObjectInfo:
+        with self._tree.find(key) as (directory, name):
+            fd, st, record = self._open(directory, name)
+            os.close(fd)
+        return _info(key, st, record)
+
+    def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
+        with self._tree.find(key) as (directory, name):
+            fd, st, record = self._open(directory, name)
+        try:
+            if etag and identity(st) != etag:
+                raise exc.ChangedFileError("the file was changed meanwhile")
+            end = st.st_size if end is None else min(end, st.st_size)
+            if start:
+                os.lseek(fd, start, os.SEEK_SET)
+            stream = _Slice(io.FileIO(fd), max(0, end - start))
+        except BaseException:
+            os.close(fd)
+            raise
+        return Body(_info(key, st, record), stream.left, stream)
+
+    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+        return listing.infos(self._tree, prefix, start_after, delimiter)
+
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        with self._tree.place(key) as place:
+            digests: Mapping[str, str] = options.digests
+            if isinstance(body, bytes | bytearray | memoryview):
+                place.write(body)
+            else:
+                for chunk in body:
+                    place.write(chunk)
+                digests = {**digests, **body.digests}
+            return _publish(place, key, options, digests)
+
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        tree = self._tree
+        try:
+            with tree.find(key) as (directory, name):
+                with locked(tree, directory, alone=bool(etag), needed=bool(etag)):
+                    st = _regular(directory, name)
+                    if etag and identity(st) != etag:
+                        raise exc.ChangedFileError("the file was changed meanwhile")
+                    directory.unlink(name)
+                    _drop_sidecar(directory, name, st)
+                if tree.fsync:
+                    directory.sync()
+        except exc.MissingFileError:
+            return False
+        tree.prune(segments_of(key)[:-1])
+        return True
+
+    def translate(self, error: Exception) -> exc.FilesError | None:
+        return errors.translate(error)
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def multipart_create(self, key: str, options: WriteOptions) -> str:
+        return parts.create(self._tree, key)
+
+    def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
+        return parts.put(self._tree, upload, number, body)
+
+    def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
+        return iter(parts.listed(self._tree, upload))
+
+    def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        return self._complete(upload, parts, options)
+
+    def _complete(self, upload: MultipartRef, chosen: Sequence[Part], options: WriteOptions) -> ObjectInfo:
+        with parts.opened(self._tree, upload) as (hold, directory), contextlib.ExitStack() as stack:
+            # Of two who complete one upload the second waits, and finds it ended.
+            with contextlib.suppress(NoLocks):
+                stack.enter_context(directory.locked(True, self._tree.timeout))
+            try:
+                hold.lstat(upload.id)
+            except FileNotFoundError as error:
+                raise exc.MissingFileError("there is no such upload") from error
+            with self._tree.place(upload.key) as place:
+                parts.join(place, directory, chosen)
+                info = _publish(place, upload.key, options, options.digests)
+            parts.drop(hold, upload.id)
+        parts.tidy(self._tree, segments_of(upload.key)[:-1])
+        return info
+
+    def multipart_abort(self, upload: MultipartRef) -> bool:
+        return parts.abort(self._tree, upload)
+
+    def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
+        return parts.uploads(self._tree, prefix)
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        with self._pinned(source) as (fd, st, record), self._tree.place(key) as place:
+            _copy(place, fd, st)
+            return _publish(place, key, options, {**record.digests, **options.digests})
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        with self._tree.place(key) as place:
+            for source in sources:
+                with self._pinned(source) as (fd, st, _):
+                    _copy(place, fd, st)
+            return _publish(place, key, options, options.digests)
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        with self._pinned(target) as (fd, st, _), self._tree.place(target.key) as place:
+            _copy(place, fd, st)
+            place.write(body)
+            pinned = dataclasses.replace(options, if_match=target.etag, if_absent=False)
+            return _publish(place, target.key, pinned, options.digests)
+
+    def move(self, source: str, key: str, options: WriteOptions) -> ObjectInfo:
+        for _ in range(_TRIES):
+            directory, name = self._tree.above(source)
+            try:
+                with directory, self._tree.place(key, staging=False) as place:
+                    info = self._move(directory, name, place, key, options)
+            except FileNotFoundError as error:
+                # Another one removed the empty directory that the file was to go to.
+                if isinstance(error, exc.FilesError):
+                    raise
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                return self._carry(source, key, options)
+            else:
+                self._tree.prune(segments_of(source)[:-1])
+                return info
+        raise exc.ConnectionError("the directory keeps vanishing", code="ENOENT", retryable=True)
+
+    def _move(self, directory: Directory, name: str, place: Place, key: str, options: WriteOptions) -> ObjectInfo:
+        tree, target = self._tree, place.directory
+        try:
+            os.close(self._open(directory, name)[0])
+            sidecar = _has_sidecar(directory, name, _regular(directory, name))
+        except OSError as error:
+            raise missing(error) from error
+        alone = sidecar or bool(options.if_match)
+        here, there = os.fstat(directory.fd), os.fstat(target.fd)
+        same = os.path.samestat(here, there)
+        with contextlib.ExitStack() as stack:
+            # Always in one order, so that two moves cannot wait for each other.
+            for _, where, how in sorted(
+                [((there.st_dev, there.st_ino), target, alone)]
+                + ([] if same else [((here.st_dev, here.st_ino), directory, False)]),
+                key=lambda item: item[0],
+            ):
+                stack.enter_context(locked(tree, where, alone=how, needed=how and bool(options.if_match)))
+            try:
+                fd, st, record = self._open(directory, name)
+                os.close(fd)
+            except OSError as error:
+                raise missing(error) from error
+            if same and name == place.name:
+                return _info(key, st, record)
+            old = None if options.if_absent else place.current(options.if_match)
+            if _has_sidecar(directory, name, st):
+                place.write_sidecar(attributes.sidecar_name(place.name, st), attributes.encode(record, st))
+            if old is not None and os.path.samestat(old, st):
+                # Two names of one file: a rename would do nothing, and say so of neither.
+                directory.unlink(name)
+            elif options.if_absent:
+                try:
+                    move_new(directory, name, target, place.name)
+                except FileExistsError as error:
+                    if place.current() is None:
+                        raise FileNotFoundError(errno.ENOENT, "again") from error
+                    raise exc.ExistingFileError("there is a file already and overwriting is off") from error
+            else:
+                directory.rename(name, target, place.name)
+            _drop_sidecar(directory, name, st)
+            if old is not None and not os.path.samestat(old, st):
+                place.drop_sidecar(old)
+        if tree.fsync:
+            target.sync()
+            directory.sync()
+        return _info(key, st, record)
+
+    def _carry(self, source: str, key: str, options: WriteOptions) -> ObjectInfo:
+        """Move to another file system: by a copy, and the removal of what was copied."""
+        info = self.head(source)
+        kept = dataclasses.replace(
+            options,
+            content_type=info.content_type,
+            metadata=info.metadata,
+            headers=info.headers,
+            digests=info.digests,
+        )
+        result = self.copy(info, key, kept)
+        self.delete(source, etag=info.etag)
+        return result
+
+    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        tree = self._tree
+        with tree.find(info.key) as (directory, name):
+            fd, st, record = self._open(directory, name)
+            try:
+                if info.etag and identity(st) != info.etag:
+                    raise exc.ChangedFileError("the file was changed meanwhile")
+                data = attributes.encode(dataclasses.replace(record, digests={**record.digests, **digests}), st)
+                sidecar = _has_sidecar(directory, name, st)
+                if tree.attributes == "none" or (not sidecar and attributes.write_xattr(fd, data, tree.attributes)):
+                    return
+            finally:
+                os.close(fd)
+        with tree.place(info.key, staging=False) as place, locked(tree, place.directory, alone=True, needed=False):
+            now = place.current()
+            if now is not None and identity(now) == identity(st):
+                place.write_sidecar(attributes.sidecar_name(place.name, st), data)
+
+    def prepare(self) -> None:
+        try:
+            os.makedirs(self._tree.path, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise exc.InvalidStorageConfigurationError(
+                f"the directory {self._tree.path!r} cannot be created: a file is in the way", code="EEXIST"
+            ) from error
+
+    def check(self) -> None:
+        self._tree.root().close()
+
+    def url(self, key: str) -> str:
+        return f"{self.settings.resolve().base_url.rstrip('/')}/{quote(key, safe='/~')}"
+
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        return listing.names(self._tree, prefix, start_after)
+
+    def sweep(self, prefix: str, older_than: float) -> int:
+        return parts.sweep(self._tree, prefix, older_than)
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        return super().verbs - (frozenset() if self.settings.base_url else {"url"})
+
+    @property
+    def client(self) -> Path:
+        """The directory of the files: for what the contract does not hold, there is :mod:`pathlib`."""
+        return Path(self._tree.path)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _open(self, directory: Directory, name: str) -> tuple[int, os.stat_result, Record]:
+        """Open a file with the attributes of that very content."""
+        for _ in range(_TRIES):
+            fd, st = directory.open(name)
+            try:
+                if self._tree.attributes == "none":
+                    return fd, st, Record()
+                record = attributes.read_xattr(fd, st) or _read_sidecar(directory, name, st)
+                if record is not None:
+                    return fd, st, record
+                # Had it been replaced meanwhile, its sidecar would be gone: then the new one is meant.
+                if identity(directory.lstat(name)) == identity(st):
+                    return fd, st, Record()
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+        raise exc.ConnectionError("the file is replaced all the time", retryable=True)
+
+    @contextlib.contextmanager
+    def _pinned(self, source: ObjectInfo) -> Generator[tuple[int, os.stat_result, Record]]:
+        """Open the version of a file that is meant. :raises ChangedFileError: when it is there no more"""
+        with self._tree.find(source.key) as (directory, name):
+            fd, st, record = self._open(directory, name)
+        try:
+            if source.etag and identity(st) != source.etag:
+                raise exc.ChangedFileError("the file was changed meanwhile")
+            yield fd, st, record
+        finally:
+            os.close(fd)
+
+
+class _Slice:
+    """A part of a file."""
+
+    __slots__ = ("_file", "left")
+
+    def __init__(self, file: io.FileIO, left: int):
+        self._file = file
+        self.left = left
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(self.left if size < 0 else min(size, self.left))
+        self.left -= len(data)
+        return data
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        count = self._file.readinto(buffer[: self.left]) or 0
+        self.left -= count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _info(key: str, st: os.stat_result, record: Record) -> ObjectInfo:
+    return ObjectInfo(
+        key=key,
+        size=st.st_size,
+        content_type=record.content_type,
+        etag=identity(st),
+        modified=modified(st),
+        metadata=record.metadata,
+        headers=record.headers,
+        digests=record.digests,
+    )
+
+
+def _publish(place: Place, key: str, options: WriteOptions, digests: Mapping[str, str]) -> ObjectInfo:
+    record = Record(options.content_type, options.metadata, options.headers, dict(digests))
+    st = place.publish(record, if_absent=options.if_absent, if_match=options.if_match)
+    return _info(key, st, record)
+
+
+def _copy(place: Place, fd: int, st: os.stat_result) -> None:
+    place.copy(fd, st.st_size)
+    if identity(os.fstat(fd)) != identity(st):
+        raise exc.ChangedFileError("another program changed the file while it was copied")
+
+
+def _regular(directory: Directory, name: str) -> os.stat_result:
+    st = directory.lstat(name)
+    if not stat.S_ISREG(st.st_mode):
+        raise exc.MissingFileError("there is no such file")
+    return st
+
+
+def _read_sidecar(directory: Directory, name: str, st: os.stat_result) -> Record | None:
+    try:
+        with directory.sub(RESERVED) as hold:
+            fd, _ = hold.open(attributes.sidecar_name(name, st))
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        return attributes.decode(file.read(), st)
+
+
+def _has_sidecar(directory: Directory, name: str, st: os.stat_result) -> bool:
+    return _read_sidecar(directory, name, st) is not None
+
+
+def _drop_sidecar(directory: Directory, name: str, st: os.stat_result) -> None:
+    with contextlib.suppress(OSError):
+        with directory.sub(RESERVED) as hold, contextlib.suppress(FileNotFoundError):
+            hold.unlink(attributes.sidecar_name(name, st))
+        directory.rmdir(RESERVED)

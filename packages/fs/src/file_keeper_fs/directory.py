@@ -1,0 +1,291 @@
+"""Directories by descriptor: nothing below the root is reached through a symbolic link.
+
+Every name that is used here is one segment, relative to an open descriptor, and the kernel is told to follow no link
+(``O_NOFOLLOW``; the other calls work on the name itself). Who swaps a directory for a link between check and use thus
+finds us still in the directory that was opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+import sys
+import time
+from collections.abc import Generator
+from typing import Any, Self, TypeAlias
+
+if sys.platform != "win32":
+    import fcntl
+
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+_NO_FLOCK = frozenset((errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
+_NO_LINK = frozenset((errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
+_NO_FLAG = frozenset((errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
+
+
+Scan: TypeAlias = "os._ScandirIterator[str]"  # pyright: ignore[reportPrivateUsage] - its only name in the stubs
+
+
+class NoLocks(OSError):
+    """Directories cannot be locked on this file system."""
+
+
+def no_such(name: str) -> FileNotFoundError:
+    """Make the error for a name that leads to no file."""
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+class Directory:
+    """An open directory.
+
+    All methods raise :class:`OSError` as the system does.
+
+    :param fd: of the directory; it is closed with this object
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int):
+        self.fd = fd
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        """Open the root. Links on the way to it are the operator's and are followed."""
+        return cls(os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)))
+
+    def sub(self, name: str) -> Self:
+        """Open a directory in this one. A link is no directory."""
+        return type(self)(os.open(name.encode(), _DIRECTORY, dir_fd=self.fd))
+
+    def mkdir(self, name: str) -> None:
+        """Create a directory."""
+        os.mkdir(name.encode(), dir_fd=self.fd)
+
+    def sub_alike(self, name: str) -> Self:
+        """Open a directory in this one, created if need be so that whoever may write here may write there."""
+        try:
+            return self.sub(name)
+        except FileNotFoundError:
+            pass
+        try:
+            self.mkdir(name)
+        except FileExistsError:
+            return self.sub(name)
+        sub = self.sub(name)
+        try:
+            mode = os.fstat(self.fd).st_mode & 0o777
+            made = os.fstat(sub.fd).st_mode
+            if made & 0o777 != mode:
+                with contextlib.suppress(OSError):
+                    os.fchmod(sub.fd, made & 0o7000 | mode)
+        except BaseException:
+            sub.close()
+            raise
+        return sub
+
+    def rmdir(self, name: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(name.encode(), dir_fd=self.fd)
+
+    def open(self, name: str) -> tuple[int, os.stat_result]:
+        """Open a regular file for reading; give its descriptor and what it is.
+
+        :raises FileNotFoundError: for any other kind (a link, a pipe, a directory)
+        """
+        fd = os.open(name.encode(), os.O_RDONLY | _READ, dir_fd=self.fd)
+        st = os.fstat(fd)
+        if not stat.S_ISREG(st.st_mode):
+            os.close(fd)
+            raise no_such(name)
+        return fd, st
+
+    def create(self, name: str) -> int:
+        """Create a file that must not be there; give a descriptor that reads and writes."""
+        return os.open(name.encode(), _CREATE, 0o666, dir_fd=self.fd)
+
+    def lstat(self, name: str) -> os.stat_result:
+        """Tell of what the name itself is."""
+        return os.stat(name.encode(), dir_fd=self.fd, follow_symlinks=False)
+
+    def unlink(self, name: str) -> None:
+        """Remove a file."""
+        os.unlink(name.encode(), dir_fd=self.fd)
+
+    def rename(self, name: str, target: Self, new: str) -> None:
+        """Rename, replacing what is there."""
+        os.rename(name.encode(), new.encode(), src_dir_fd=self.fd, dst_dir_fd=target.fd)
+
+    def rename_new(self, name: str, target: Self, new: str) -> None:
+        """Rename in one step, only if nothing has the new name.
+
+        :raises FileExistsError: when something has it
+        :raises OSError: with EINVAL, ENOSYS or ENOTSUP where the system cannot do it
+        """
+        rename = _rename_exclusive()
+        if rename is None:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        rename(self.fd, name.encode(), target.fd, new.encode())
+
+    def link(self, name: str, target: Self, new: str) -> None:
+        """Give a file a second name, only if nothing has it. :raises FileExistsError: when something has it"""
+        os.link(name.encode(), new.encode(), src_dir_fd=self.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+
+    def touch(self, fd: int, name: str, ns: int) -> None:
+        """Set the time of change of an open file, in nanoseconds."""
+        os.utime(fd, ns=(ns, ns))
+
+    def create_or_open(self, name: str) -> int:
+        """Open a file for reading and writing that may be there already."""
+        return os.open(name.encode(), _CREATE & ~os.O_EXCL, 0o666, dir_fd=self.fd)
+
+    def scan(self) -> Scan:
+        """Go through what is in it; close it as a context manager."""
+        return os.scandir(self.fd)
+
+    def names(self) -> list[str]:
+        """Give all names in it."""
+        return os.listdir(self.fd)
+
+    def sync(self) -> None:
+        """Write the directory itself through to the device."""
+        with contextlib.suppress(OSError):  # not every file system can
+            os.fsync(self.fd)
+
+    @contextlib.contextmanager
+    def locked(self, exclusive: bool, timeout: float) -> Generator[None]:
+        """Hold the lock of this directory: shared with others who share it, or alone.
+
+        It is a lock on the directory itself (``flock``), which the system drops when the process dies.
+
+        :raises NoLocks: where the file system has none
+        :raises TimeoutError: when it was not given within `timeout` seconds
+        """
+        lock(self.fd, exclusive, timeout)
+        try:
+            yield
+        finally:
+            # Said explicitly: a child forked meanwhile shares the descriptor and would keep the lock.
+            unlock(self.fd)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def lock(fd: int, exclusive: bool, timeout: float) -> None:
+    """Lock an open file or directory; see :meth:`Directory.locked`."""
+    mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    pause, end = 0.0002, time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(fd, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # The section under the lock takes microseconds. A blocking call could wait for ever for a stranger's.
+            if time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, "another program holds the lock of the directory") from None
+            time.sleep(pause)
+            pause = min(pause * 2, 0.01)
+        except OSError as error:
+            if error.errno in _NO_FLOCK:
+                raise NoLocks(error.errno, error.strerror) from error
+            raise
+        else:
+            return
+
+
+def unlock(fd: int) -> None:
+    """Give a lock back."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def try_lock(fd: int) -> bool:
+    """Lock an open file for oneself at once; ``False`` when another holds it. True where there are no locks."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_FLOCK:
+            raise
+    return True
+
+
+_cached: list[Any] = []
+
+
+def _rename_exclusive() -> Any:
+    """Give the system's rename that refuses to replace: ``renameat2`` (Linux), ``renameatx_np`` (macOS)."""
+    if not _cached:
+        _cached.append(_find_rename())
+    return _cached[0]
+
+
+def _find_rename() -> Any:
+    name, flag = {"linux": ("renameat2", 1), "darwin": ("renameatx_np", 4)}.get(sys.platform, ("", 0))
+    try:
+        function = getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    function.restype = ctypes.c_int
+
+    def rename(source: int, old: bytes, target: int, new: bytes) -> None:
+        if function(source, old, target, new, flag):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    return rename
+
+
+def publish_new(source: Directory, name: str, target: Directory, new: str) -> None:
+    """Give a staged file its name, only if nothing has that name: by ``link``, else by an exclusive rename.
+
+    :raises FileExistsError: when something has it
+    :raises OSError: with ENOTSUP where the file system can do neither
+    """
+    try:
+        source.link(name, target, new)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+    else:
+        return
+    try:
+        source.rename_new(name, target, new)
+    except OSError as error:
+        if error.errno in _NO_FLAG:
+            raise OSError(
+                errno.ENOTSUP,
+                "this file system can neither link nor rename exclusively, so nothing can be created here without the "
+                "danger of overwriting: allow overwriting",
+            ) from error
+        raise
+
+
+def move_new(source: Directory, name: str, target: Directory, new: str) -> None:
+    """Rename a file only if nothing has the new name; where the system cannot, by a link and an unlink.
+
+    :raises FileExistsError: when something has it
+    """
+    try:
+        source.rename_new(name, target, new)
+    except OSError as error:
+        if error.errno not in _NO_FLAG:
+            raise
+        source.link(name, target, new)
+        source.unlink(name)

@@ -1,0 +1,202 @@
+"""Listing: the tree in UTF-8 byte order, one directory at a time, from anywhere.
+
+The names of a directory are sorted with a ``/`` at the end of those of directories: then a walk in depth gives whole
+keys in order. Code points and UTF-8 sort alike, so plain strings are compared. Of each directory on the way only the
+names are kept, and one descriptor is open at a time.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from file_keeper.backend import ObjectInfo, Prefix
+from file_keeper.location import RESERVED
+
+from .attributes import identity
+from .errors import NO_FILE
+from .tree import Tree
+
+log = logging.getLogger("file_keeper")
+
+_UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PAGE = 1000
+
+
+def modified(st: os.stat_result) -> datetime:
+    """Give the time of change, to the microsecond below."""
+    return _EPOCH + timedelta(microseconds=st.st_mtime_ns // 1000)
+
+
+class Walk:
+    """One walk through the tree; it counts the names that no key can spell."""
+
+    def __init__(self, tree: Tree, prefix: str, start_after: str):
+        self._tree = tree
+        self._prefix = prefix
+        self._after = start_after
+        self._omitted = 0
+
+    def pages(self) -> Iterator[tuple[str, list[str]]]:
+        """Give the files: the key of a directory (``""`` or ending in ``/``) and names in it, in order of whole keys.
+
+        A directory comes in several pieces where its subdirectories lie in between.
+        """
+        try:
+            folder = self._prefix[: self._prefix.rfind("/") + 1]
+            if folder and not _can_be(folder):
+                return
+            yield from self._pages(folder, self.children(folder))
+        finally:
+            if self._omitted:
+                log.warning("%d files were not listed: their names are not UTF-8", self._omitted)
+
+    def _pages(self, top: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
+        stack = [(top, names, 0)]
+        while stack:
+            folder, names, index = stack.pop()
+            begin = index
+            while index < len(names) and names[index][-1] != "/" and index - begin < _PAGE:
+                index += 1
+            if index > begin:
+                stack.append((folder, names, index))
+                yield folder, names[begin:index]
+            elif index < len(names):
+                stack.append((folder, names, index + 1))
+                deeper = folder + names[index]
+                stack.append((deeper, self.children(deeper), 0))
+
+    def children(self, folder: str, *, deep: bool = True) -> list[str]:
+        """Give the names in a directory that belong to the listing, sorted; those of directories end in ``/``.
+
+        :param deep: a directory that holds what comes after ``start_after`` is given though it does not itself
+        """
+        try:
+            directory = self._tree.walk(folder.split("/")[:-1])
+        except OSError as error:
+            # It vanished, or it is a link by now.
+            if error.errno in NO_FILE:
+                return []
+            raise
+        names: list[str] = []
+        with directory, directory.scan() as entries:
+            add = names.append
+            for entry in entries:
+                name: str = entry.name
+                try:
+                    if entry.is_file(follow_symlinks=False):
+                        add(name)
+                    elif entry.is_dir(follow_symlinks=False) and name != RESERVED:
+                        add(name + "/")
+                except FileNotFoundError:
+                    continue
+        if not _UTF8:
+            names = [os.fsencode(name).decode("utf-8", "surrogateescape") for name in names]
+        names.sort()
+        return self._cut(folder, self._spelled(names), deep)
+
+    def _spelled(self, names: list[str]) -> list[str]:
+        """Leave out and count what is not UTF-8."""
+        try:
+            "".join(names).encode()
+        except UnicodeEncodeError:
+            good = [name for name in names if _is_text(name)]
+            self._omitted += len(names) - len(good)
+            return good
+        return names
+
+    def _cut(self, folder: str, names: list[str], deep: bool) -> list[str]:
+        """Leave out what is before ``start_after`` and what does not begin with the prefix."""
+        after, prefix = self._after, self._prefix
+        begin, end = 0, len(names)
+        if after.startswith(folder):
+            rest = after[len(folder) :]
+            head, slash, _ = rest.partition("/")
+            begin = bisect.bisect_left(names, head + "/") if slash and deep else bisect.bisect_right(names, rest)
+        elif after > folder:
+            return []
+        if len(prefix) > len(folder):
+            start = prefix[len(folder) :]
+            begin = max(begin, bisect.bisect_left(names, start))
+            end = bisect.bisect_left(names, True, begin, key=lambda name: not name.startswith(start))
+        return names[begin:end]
+
+    def level(self) -> Iterator[tuple[str, list[str]]]:
+        """Give one directory only, names of directories among the others."""
+        folder = self._prefix[: self._prefix.rfind("/") + 1]
+        if not folder or _can_be(folder):
+            yield folder, self.children(folder, deep=False)
+
+    def holds_files(self, folder: str) -> bool:
+        """Tell whether there is any file below a directory; the first one ends the search."""
+        deeper: list[str] = []
+        try:
+            directory = self._tree.walk(folder.split("/")[:-1])
+        except OSError as error:
+            if error.errno in NO_FILE:
+                return False
+            raise
+        with directory, directory.scan() as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False) and _is_text(entry.name):
+                    return True
+                if entry.name != RESERVED and entry.is_dir(follow_symlinks=False) and _is_text(entry.name):
+                    deeper.append(folder + entry.name + "/")
+        return any(self.holds_files(name) for name in deeper)
+
+
+def names(tree: Tree, prefix: str, start_after: str) -> Iterator[str]:
+    """Give the keys of files, in order."""
+    for folder, found in Walk(tree, prefix, start_after).pages():
+        yield from [folder + name for name in found] if folder else found
+
+
+def infos(tree: Tree, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:
+    """Give the files with size, version and time, and with a delimiter what they have in common up to it."""
+    walk = Walk(tree, prefix, start_after)
+    last = ""
+    for folder, found in walk.level() if delimiter == "/" else walk.pages():
+        try:
+            directory = tree.walk(folder.split("/")[:-1])
+        except OSError as error:
+            if error.errno in NO_FILE:
+                continue
+            raise
+        with directory:
+            lstat = directory.lstat
+            for name in found:
+                key = folder + name
+                if name[-1] == "/":
+                    if walk.holds_files(key):
+                        yield Prefix(key)
+                    continue
+                if delimiter and (at := key.find(delimiter, len(prefix))) >= 0:
+                    common = key[: at + len(delimiter)]
+                    if common != last and common > start_after:
+                        yield Prefix(common)
+                    last = common
+                    continue
+                try:
+                    st = lstat(name)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(st.st_mode):
+                    yield ObjectInfo(key=key, size=st.st_size, etag=identity(st), modified=modified(st))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        (name if _UTF8 else os.fsencode(name).decode("utf-8", "surrogateescape")).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _can_be(folder: str) -> bool:
+    return not any(segment in ("", ".", "..", RESERVED) for segment in folder.split("/")[:-1]) and "\0" not in folder
