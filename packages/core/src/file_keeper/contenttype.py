@@ -334,7 +334,8 @@ def valid(content_type: str) -> bool:
 
 
 @functools.cache
-def _by_extension() -> mimetypes.MimeTypes:
+def by_extension() -> mimetypes.MimeTypes:
+    """Give Python's own table of names and types, the system's left out."""
     import mimetypes  # only here, and seldom
 
     return mimetypes.MimeTypes(())
@@ -346,7 +347,7 @@ def by_name(name: str) -> str:
     for table in (_TEXT, _ZIPPED, _COMPOUND, _UNSIGNED):
         if extension in table:
             return table[extension]
-    guessed, packed = _by_extension().guess_type(f"x.{extension}")
+    guessed, packed = by_extension().guess_type(f"x.{extension}")
     return guessed or (packed and f"application/{packed}") or UNKNOWN
 
 

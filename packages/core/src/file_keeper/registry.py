@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -62,6 +59,8 @@ class Registry(Generic[T]):
 
 
 def _entry_points() -> dict[str, Callable[[], type[Backend[Any]]]]:
+    import importlib.metadata  # brings e-mail, zip and csv along
+
     return {entry.name: entry.load for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
@@ -144,6 +143,9 @@ _lock = threading.Lock()
 
 
 def _read_config(path: Path) -> dict[str, dict[str, Any]]:
+    import json
+    import tomllib
+
     try:
         text = path.read_text("utf-8")
         config: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)

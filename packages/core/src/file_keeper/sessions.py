@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any, cast
@@ -336,6 +335,8 @@ class Sessions:
         ref = self._ref(data, state)
         offset = int(state["uploaded"])
         if upload.size is None:
+            import tempfile
+
             with tempfile.SpooledTemporaryFile(self._settings.part_size) as spool:
                 self._spool(upload, spool, data.size - offset)
                 return self._resume(data, state, ref, Upload(spool, size=spool.tell() - spool.seek(0)), offset)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import functools
 import os
 import re
@@ -364,6 +363,8 @@ def _convert(name: str, known: Option, value: Any) -> Any:
 
 def near_miss(word: str, words: Iterable[str]) -> str:
     """Give ``, did you mean 'x'?`` for the nearest of `words`, ``""`` when none is near."""
+    import difflib
+
     found = difflib.get_close_matches(word, list(words), 1)
     return f", did you mean {found[0]!r}?" if found else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import posixpath
 import uuid
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from . import exc
+from .contenttype import by_extension
 from .location import RESERVED, problem
 from .settings import near_miss
 from .upload import Upload
@@ -18,7 +18,6 @@ Transformer = Callable[[str, "Upload | None"], str]
 """Takes a name and the upload, if there is one; gives the name changed."""
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "file-keeper:location")
-_types = mimetypes.MimeTypes(())
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -51,12 +50,13 @@ def fix_extension(name: str, upload: Upload | None) -> str:
     """Give the name the extension of the upload's content type, if it has none of that type."""
     if upload is None:
         raise exc.LocationTransformerError("fix_extension needs the upload")
+    types = by_extension()
     kind = upload.content_type.partition(";")[0].strip().lower()
-    known = [entry for strict in (True, False) for entry in _types.guess_all_extensions(kind, strict)]
+    known = [entry for strict in (True, False) for entry in types.guess_all_extensions(kind, strict)]
     found = _extension(name)
     if not known or found.lower() in known:
         return name
-    best = _types.guess_extension(kind) or known[0]
+    best = types.guess_extension(kind) or known[0]
     return name[: len(name) - len(found)] + best
 
 

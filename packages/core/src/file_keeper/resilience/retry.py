@@ -143,7 +143,24 @@ class Retry(Wrapper):
         )
 
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
-        return self._repeat(lambda: self.inner.copy(source, key, options), self._own(key, options))
+        recognise = self._own(key, options) if options.metadata else self._copied(source.key, key)
+        return self._repeat(lambda: self.inner.copy(source, key, options), recognise)
+
+    def _copied(self, source: str, key: str) -> Callable[[exc.FilesError], ObjectInfo | None]:
+        """Make the question whether the object at `key` is a copy of `source`, whose token the provider copies too."""
+
+        def recognise(error: exc.FilesError) -> ObjectInfo | None:
+            if not isinstance(error, exc.LocationError):
+                return None
+            try:
+                there, here = self.head(key), self.head(source)
+            except exc.MissingFileError:
+                return None
+            if (there.size, dict(there.digests)) != (here.size, dict(here.digests)):
+                return None
+            return there if there.metadata.get(TOKEN) == here.metadata.get(TOKEN) else None
+
+        return recognise
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
         return self._repeat(lambda: self.inner.compose(sources, key, options), self._own(key, options))
