@@ -35,8 +35,9 @@ from . import attributes, errors, listing, parts
 from .attributes import Record, identity
 from .directory import Directory, NoLocks, move_new
 from .listing import modified
+from .place import Place, writing
 from .settings import FsSettings
-from .tree import Place, Tree, locked, missing, segments_of
+from .tree import Tree, locked, missing, segments_of
 
 _TRIES = 100
 _HUGE = 1 << 62
@@ -103,7 +104,7 @@ class FsBackend(Backend[FsSettings]):
         return listing.infos(self._tree, prefix, start_after, delimiter)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
-        with self._tree.place(key) as place:
+        with writing(self._tree, key) as place:
             digests: Mapping[str, str] = options.digests
             if isinstance(body, bytes | bytearray | memoryview):
                 place.write(body)
@@ -156,7 +157,7 @@ class FsBackend(Backend[FsSettings]):
                 hold.lstat(upload.id)
             except FileNotFoundError as error:
                 raise exc.MissingFileError("there is no such upload") from error
-            with self._tree.place(upload.key) as place:
+            with writing(self._tree, upload.key) as place:
                 parts.join(place, directory, chosen)
                 info = _publish(place, upload.key, options, options.digests)
             parts.drop(hold, upload.id)
@@ -172,19 +173,19 @@ class FsBackend(Backend[FsSettings]):
     # -- the rest ---------------------------------------------------------------------------------------------------
 
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
-        with self._pinned(source) as (fd, st, record), self._tree.place(key) as place:
+        with self._pinned(source) as (fd, st, record), writing(self._tree, key) as place:
             _copy(place, fd, st)
             return _publish(place, key, options, {**record.digests, **options.digests})
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
-        with self._tree.place(key) as place:
+        with writing(self._tree, key) as place:
             for source in sources:
                 with self._pinned(source) as (fd, st, _):
                     _copy(place, fd, st)
             return _publish(place, key, options, options.digests)
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
-        with self._pinned(target) as (fd, st, _), self._tree.place(target.key) as place:
+        with self._pinned(target) as (fd, st, _), writing(self._tree, target.key) as place:
             _copy(place, fd, st)
             place.write(body)
             pinned = dataclasses.replace(options, if_match=target.etag, if_absent=False)
@@ -194,7 +195,7 @@ class FsBackend(Backend[FsSettings]):
         for _ in range(_TRIES):
             directory, name = self._tree.above(source)
             try:
-                with directory, self._tree.place(key, staging=False) as place:
+                with directory, writing(self._tree, key, staging=False) as place:
                     info = self._move(directory, name, place, key, options)
             except FileNotFoundError as error:
                 # Another one removed the empty directory that the file was to go to.
@@ -284,7 +285,7 @@ class FsBackend(Backend[FsSettings]):
                     return
             finally:
                 os.close(fd)
-        with tree.place(info.key, staging=False) as place, locked(tree, place.directory, alone=True, needed=False):
+        with writing(tree, info.key, staging=False) as place, locked(tree, place.directory, alone=True, needed=False):
             now = place.current()
             if now is not None and identity(now) == identity(st):
                 place.write_sidecar(attributes.sidecar_name(place.name, st), data)

@@ -27,7 +27,8 @@ from .attributes import identity
 from .directory import Directory
 from .errors import NO_FILE
 from .listing import modified
-from .tree import STAGED, Place, Tree, copy_range, locked, missing
+from .place import STAGED, Place, copy_range, writing
+from .tree import Tree, locked, missing
 
 META = "meta.json"
 DROPPED = "old-"
@@ -43,7 +44,7 @@ def create(tree: Tree, key: str) -> str:
     """Begin an upload; give its id."""
     for _ in range(100):
         try:
-            with tree.place(key, staging=False) as place:
+            with writing(tree, key, staging=False) as place:
                 return _create(place)
         except FileNotFoundError as error:
             # A sweep took it for a dead one's, or another one removed the empty directory.

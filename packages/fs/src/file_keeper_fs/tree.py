@@ -1,37 +1,24 @@
-"""The directory of a storage: how keys become places in it, how files are staged there and published.
+"""The directory of a storage: how keys become places in it.
 
-What is written is staged in ``.file-keeper`` beside its target, so on the same mount, and gets its name in one step of
-the file system: ``link`` to create, ``rename`` to replace. A writer that must know what it replaces holds the lock of
-the directory alone while it compares and renames; all others share it. So no writer of ours slips in between.
+Every operation opens the root anew: it may vanish and come back, and nothing is held between two calls.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
-import secrets
-import stat
-import time
 from collections.abc import Generator, Sequence
 
 from file_keeper import exc
 from file_keeper.location import RESERVED
-from file_keeper.types import Buffer
 
-from . import attributes, directory
-from .attributes import Record, identity
+from . import directory
 from .directory import Directory, NoLocks
 from .errors import NO_FILE
 
-STAGED = "tmp-"
-"""What the names of staging files begin with."""
 LOCK = "lock"
 """The lock file, where directories cannot be locked."""
-
-_TRIES = 1000
-_COPY = 8 << 20
 
 
 def segments_of(key: str) -> list[str]:
@@ -158,253 +145,6 @@ class Tree:
                 with self.walk(segments[: depth - 1]) as above:
                     above.rmdir(segments[depth - 1])
 
-    @contextlib.contextmanager
-    def place(self, key: str, *, staging: bool = True) -> Generator[Place]:
-        """Make the place where a file is to be written, and clean up behind it.
-
-        :raises LocationError: when there can be no such file
-        """
-        try:
-            *above, name = segments_of(key)
-        except exc.MissingFileError as error:
-            raise exc.LocationError(error.message) from error
-        failed = True
-        place = None
-        there = len(above)
-        for attempt in itertools.count(1):
-            try:
-                current, found = self.make(above)
-                there = min(there, found)
-                place = Place(self, current, name)
-                if staging:
-                    place.stage()
-                break
-            except FileNotFoundError as error:
-                # Another one removed an empty directory that we had just opened.
-                if place is not None:
-                    place.close()
-                if attempt == _TRIES:
-                    raise exc.ConnectionError("the directory keeps vanishing", code="ENOENT", retryable=True) from error
-            except BaseException:
-                if place is not None:
-                    place.close()
-                self.prune(above, there)
-                raise
-        assert place is not None
-        try:
-            yield place
-            failed = False
-        finally:
-            place.close()
-            if failed:
-                self.prune(above, there)
-
-
-class Place:
-    """Where one file is written: its directory, its name, and the staging beside it.
-
-    :param directory: of the file; closed with this
-    """
-
-    def __init__(self, tree: Tree, directory: Directory, name: str):
-        self.tree = tree
-        self.directory = directory
-        self.name = name
-        self.fd = -1
-        self._hold: Directory | None = None
-        self._staged = ""
-
-    @property
-    def hold(self) -> Directory:
-        """The directory of what is ours, ``.file-keeper``."""
-        if self._hold is None:
-            self._hold = self.directory.sub_alike(RESERVED)
-        return self._hold
-
-    def stage(self) -> None:
-        """Create the staging file. Its lock tells the living writers from the dead."""
-        while self.fd < 0:
-            name = STAGED + secrets.token_hex(8)
-            self.fd = self.hold.create(name)
-            self._staged = name
-            locked = directory.try_lock(self.fd)
-            if not locked or not os.fstat(self.fd).st_nlink:
-                # A sweep came between, took it for a dead one's and removes it.
-                os.close(self.fd)
-                self.fd = -1
-
-    def write(self, data: Buffer) -> None:
-        """Write to the staging file."""
-        view = memoryview(data)
-        while len(view):
-            view = view[os.write(self.fd, view) :]
-
-    def copy(self, fd: int, size: int) -> None:
-        """Copy a file from its beginning to the staging file, by the system where it can.
-
-        :raises ChangedFileError: when it has not `size` bytes any more
-        """
-        copy_range(fd, self.fd, size)
-
-    def publish(self, record: Record, *, if_absent: bool, if_match: str) -> os.stat_result:
-        """Give the staged file its name, with its attributes; tell what was published.
-
-        :raises ExistingFileError, ChangedFileError: by the conditions
-        :raises LocationError: when something else than a file has the name
-        """
-        st, sidecar = self._attach(record)
-        try:
-            with locked(self.tree, self.directory, alone=bool(if_match) or sidecar is not None, needed=bool(if_match)):
-                old = None if if_absent else self.current(if_match)
-                if sidecar is not None:
-                    st = self._put_sidecar(record, st)
-                    if self.tree.fsync:
-                        self.hold.sync()
-                if if_absent:
-                    self._create(st, sidecar is not None)
-                else:
-                    self._rename(self.hold, self._staged)
-                if old is not None:
-                    self.drop_sidecar(old)
-        except FileNotFoundError as error:
-            if isinstance(error, exc.FilesError):
-                raise
-            self.tree.root().close()
-            raise exc.StorageError("another program removed the file while it was written", code="ENOENT") from error
-        if self.tree.fsync:
-            self.directory.sync()
-        return st
-
-    def current(self, if_match: str = "") -> os.stat_result | None:
-        """Tell of the file that has the name now.
-
-        :raises ChangedFileError: when it is not the version of `if_match`
-        :raises LocationError: when it is no file
-        """
-        try:
-            st = self.directory.lstat(self.name)
-        except FileNotFoundError:
-            st = None
-        except OSError as error:
-            if error.errno in NO_FILE:
-                raise exc.LocationError(
-                    f"no file can have the name {self.name!r} here: {(error.strerror or '').lower()}",
-                    code=errno.errorcode.get(error.errno or 0, ""),
-                ) from error
-            raise
-        if st is not None and not stat.S_ISREG(st.st_mode):
-            if stat.S_ISDIR(st.st_mode) and self._remove_empty():
-                st = None
-            else:
-                raise exc.LocationError(f"{self.name!r} is {_kind(st)}, so no file can be written there")
-        if if_match and (st is None or identity(st) != if_match):
-            raise exc.ChangedFileError("the file was changed or removed meanwhile")
-        return st
-
-    def _remove_empty(self) -> bool:
-        """Remove an empty directory that stands where a file is to be: it means nothing."""
-        try:
-            self.directory.rmdir(self.name)
-        except OSError:
-            return False
-        return True
-
-    def _create(self, st: os.stat_result, sidecar: bool) -> None:
-        for _ in range(_TRIES):
-            try:
-                directory.publish_new(self.hold, self._staged, self.directory, self.name)
-                return
-            except FileExistsError as error:
-                if self.current() is not None:
-                    if sidecar:
-                        self.drop_sidecar(st)
-                    raise exc.ExistingFileError("there is a file already and overwriting is off") from error
-                # What was there is gone by now, or was an empty directory.
-            except OSError as error:
-                if error.errno in NO_FILE - {errno.ENOENT}:
-                    raise exc.LocationError((error.strerror or "").lower()) from error
-                raise
-        raise exc.ConnectionError("the file keeps appearing and vanishing", code="EEXIST", retryable=True)
-
-    def _rename(self, source: Directory, name: str) -> None:
-        try:
-            source.rename(name, self.directory, self.name)
-        except OSError as error:
-            if error.errno in (NO_FILE | {errno.ENOTEMPTY, errno.EEXIST}) - {errno.ENOENT}:
-                raise exc.LocationError((error.strerror or "").lower()) from error
-            raise
-
-    # -- attributes -------------------------------------------------------------------------------------------------
-
-    def _stamp(self, later: int = 0) -> os.stat_result:
-        """Set the time of change to this very nanosecond, so that it names the version; tell of the staged file."""
-        self.hold.touch(self.fd, self._staged, time.time_ns() + later)
-        return os.fstat(self.fd)
-
-    def _attach(self, record: Record) -> tuple[os.stat_result, bytes | None]:
-        """Give the staged file its time and its attributes; give a sidecar's content when it must be one."""
-        st = self._stamp()
-        data = None
-        if self.tree.attributes != "none":
-            data = attributes.encode(record, st)
-            if attributes.write_xattr(self.fd, data, self.tree.attributes):
-                data = None
-        if self.tree.fsync:
-            os.fsync(self.fd)
-        return st, data
-
-    def _put_sidecar(self, record: Record, st: os.stat_result) -> os.stat_result:
-        """Write the sidecar of the staged file, whose time is put off where a coarse clock makes two versions equal."""
-        for step in range(1, 100):
-            name = attributes.sidecar_name(self.name, st)
-            try:
-                self.hold.lstat(name)
-            except FileNotFoundError:
-                self.write_sidecar(name, attributes.encode(record, st))
-                return st
-            st = self._stamp(step * (1 if step < 10 else 100_000_000))
-        raise exc.StorageError("the file system tells too few versions apart: its times are too coarse")
-
-    def write_sidecar(self, name: str, data: bytes) -> None:
-        """Write a sidecar, whole or not at all."""
-        staged = STAGED + secrets.token_hex(8)
-        fd = self.hold.create(staged)
-        try:
-            try:
-                directory.try_lock(fd)
-                view = memoryview(data)
-                while len(view):
-                    view = view[os.write(fd, view) :]
-                if self.tree.fsync:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-            self.hold.rename(staged, self.hold, name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self.hold.unlink(staged)
-            raise
-
-    def drop_sidecar(self, st: os.stat_result) -> None:
-        """Remove the sidecar of a version of this file, if it has one."""
-        with contextlib.suppress(OSError):
-            self.hold.unlink(attributes.sidecar_name(self.name, st))
-
-    def close(self) -> None:
-        """Remove what is still staged, and ``.file-keeper`` when nothing else is in it."""
-        fd, self.fd = self.fd, -1
-        hold, self._hold = self._hold, None
-        with contextlib.suppress(OSError):
-            if hold is not None and self._staged:
-                hold.unlink(self._staged)
-        if fd >= 0:
-            os.close(fd)
-        if hold is not None:
-            hold.close()
-            with contextlib.suppress(OSError):
-                self.directory.rmdir(RESERVED)
-        self.directory.close()
-
 
 @contextlib.contextmanager
 def locked(tree: Tree, where: Directory, *, alone: bool, needed: bool) -> Generator[None]:
@@ -437,12 +177,6 @@ def missing(error: OSError) -> OSError:
     return exc.MissingFileError("there is no such file", code=errno.errorcode.get(error.errno or 0, ""))
 
 
-def _kind(st: os.stat_result) -> str:
-    if stat.S_ISDIR(st.st_mode):
-        return "a directory with files below it"
-    return "a symbolic link" if stat.S_ISLNK(st.st_mode) else "not a regular file"
-
-
 def _refuse_variant(above: Directory, segment: str) -> None:
     """Refuse ``.FILE-KEEPER`` where it is the same as ``.file-keeper``."""
     try:
@@ -451,48 +185,3 @@ def _refuse_variant(above: Directory, segment: str) -> None:
         return
     if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
         raise exc.LocationError(f"the segment {segment!r} is reserved: this file system ignores case")
-
-
-def copy_range(source: int, target: int, size: int) -> None:
-    """Copy the first `size` bytes of an open file to the end of another: shared or in the kernel where it can be.
-
-    :raises ChangedFileError: when the source ends earlier
-    """
-    done = 0
-    by_kernel = hasattr(os, "copy_file_range")
-    buffer: memoryview | None = None
-    while done < size:
-        if by_kernel:
-            try:
-                count = os.copy_file_range(source, target, min(size - done, 1 << 30), offset_src=done)
-            except OSError as error:
-                if error.errno not in _NO_COPY:
-                    raise
-                count = 0
-            # Some file systems say 0 of what they cannot copy this way.
-            by_kernel = count > 0
-            done += count
-            continue
-        if buffer is None:
-            buffer = memoryview(bytearray(min(_COPY, size - done)))
-        os.lseek(source, done, os.SEEK_SET)
-        count = _read_into(source, buffer[: size - done])
-        if not count:
-            raise exc.ChangedFileError("the file became shorter while it was copied")
-        view = buffer[:count]
-        while len(view):
-            view = view[os.write(target, view) :]
-        done += count
-
-
-def _read_into(source: int, buffer: memoryview) -> int:
-    if hasattr(os, "readv"):
-        return os.readv(source, [buffer])
-    data = os.read(source, len(buffer))
-    buffer[: len(data)] = data
-    return len(data)
-
-
-_NO_COPY = frozenset(
-    (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM, errno.ETXTBSY)
-)
