@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .backend import Backend, ObjectInfo, Prefix
-from .location import RESERVED, is_reserved, problem
+from .location import are_plain, is_reserved, problem
 
 log = logging.getLogger("file_keeper")
 
@@ -145,14 +145,19 @@ class Listing:
         cut, omitted, room = len(self._root), 0, self._room
         after = self._root + start_after if start_after else ""
         try:
-            for key in self._backend.names(self._root + prefix, start_after=after):
-                location = key[cut:] if cut else key
-                if RESERVED in location and is_reserved(location):
-                    continue
-                if problem(location, room=room):
-                    omitted += 1
-                elif matches is None or matches(location):
-                    yield location
+            for page in self._backend.names(self._root + prefix, start_after=after):
+                locations = [key[cut:] for key in page] if cut else page
+                if not are_plain(locations, room=room):
+                    kept: list[str] = []
+                    for location in locations:
+                        if is_reserved(location):
+                            continue
+                        if problem(location, room=room):
+                            omitted += 1
+                        else:
+                            kept.append(location)
+                    locations = kept
+                yield from locations if matches is None else filter(matches, locations)
         finally:
             self._warn(omitted)
 

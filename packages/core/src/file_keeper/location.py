@@ -7,6 +7,7 @@ A key is the storage's ``path`` plus the location: what the provider sees.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from . import exc
 
@@ -75,6 +76,19 @@ def normalize_path(path: str, what: str = "path") -> str:
     if result and (reason := problem(result)):
         raise exc.InvalidStorageConfigurationError(f"{what} {path!r}: {reason}")
     return result
+
+
+def are_plain(locations: Sequence[str], *, room: int) -> bool:
+    """Tell at a glance that nothing can be wrong with any of these; when in doubt it is not plain.
+
+    One look at many names costs a fraction of a look at each.
+    """
+    if not locations:
+        return True
+    joined = "/" + "/".join(locations)
+    return not ("/." in joined or "//" in joined or ":" in joined or _REFUSED.search(joined)) and (
+        max(map(len, locations)) * 4 <= room
+    )
 
 
 def is_reserved(key: str) -> bool:

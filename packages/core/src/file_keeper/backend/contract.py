@@ -490,8 +490,8 @@ class Backend(ABC, Generic[S]):
         """Delete objects, there or not; give the key and the error of each that could not be deleted."""
         raise NotImplementedError
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
-        """List keys alone, in the order of ``list``, where that is cheaper than :meth:`list`."""
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
+        """List keys alone, a page at a time, in the order of ``list``, where that is cheaper than :meth:`list`."""
         raise NotImplementedError
 
     def sweep(self, prefix: str, older_than: float) -> int:

@@ -157,7 +157,7 @@ class Wrapper(Backend[Any]):
         # As a list: whatever the requests raise is raised within the hook.
         return self.around("delete_many", keys[0] if keys else "", lambda: list(self.inner.delete_many(keys)))
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
         return self._each("names", prefix, lambda: self.inner.names(prefix, start_after=start_after))
 
     def sweep(self, prefix: str, older_than: float) -> int:

@@ -209,7 +209,7 @@ class Retry(Wrapper):
             lambda item: item.key,
         )
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
         return self.inner.names(prefix, start_after=start_after)
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
