@@ -9,8 +9,10 @@ Reference: https://cloud.google.com/storage/docs/json_api/v1/objects
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,13 +36,22 @@ from file_keeper.backend import (
     WriteOptions,
 )
 from file_keeper.types import Buffer
-from google.api_core.exceptions import BadRequest, Conflict, GoogleAPICallError, NotFound, PreconditionFailed
+from google.api_core.exceptions import (
+    BadRequest,
+    ClientError,
+    Conflict,
+    GoogleAPICallError,
+    NotFound,
+    PreconditionFailed,
+)
 from requests import Response
 
 from . import batch, errors, parts, records, signing
 from .parts import Parts, no_bucket, pages
 from .settings import GcsSettings, address, find_project, make_client
 from .transport import Transport, body_of, document
+
+log = logging.getLogger("file_keeper")
 
 GiB, TiB = 1 << 30, 1 << 40
 
@@ -267,9 +278,23 @@ class GcsBackend(Backend[GcsSettings]):
             )
             headers |= {"X-Goog-Hash": hashes} if hashes else {}
         try:
-            return self._session("PUT", upload, headers, body)
+            found = self._session("PUT", upload, headers, body)
         except PreconditionFailed as error:
             raise errors.unmet(error, options) from error
+        return found if isinstance(found, int) or total is None else self._completed(found, options)
+
+    def _completed(self, info: ObjectInfo, options: WriteOptions) -> ObjectInfo:
+        """Add the metadata that was not known when the session began: a hash that Google does not keep itself."""
+        late = {name: value for name, value in options.metadata.items() if info.metadata.get(name) != value}
+        if not late:
+            return info
+        try:
+            self._patch(info, late)
+        except Exception as error:
+            # The object is there, and whole: only what could be told of it is less.
+            log.warning("the hash of %r could not be recorded, analyze will not know it: %s", info.key, error)
+            return info
+        return dataclasses.replace(info, metadata={**info.metadata, **late})
 
     def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
         # Never with the total: a session that has all its bytes would be published by the question.
@@ -277,12 +302,16 @@ class GcsBackend(Backend[GcsSettings]):
 
     def resumable_cancel(self, upload: MultipartRef) -> bool:
         try:
+            # A finished session takes the cancellation as well, and was not open.
             if not isinstance(self.resumable_offset(upload, None), int):
                 return False
-            address = self._transport.session_address(upload.id)
-            response = self._transport.request("DELETE", address, accept=(404, 410, 499), secret=True)
         except exc.MissingFileError:
             return False
+        except ClientError:
+            # It was refused at its end (a condition, a hash) and tells that again; it is still there.
+            pass
+        address = self._transport.session_address(upload.id)
+        response = self._transport.request("DELETE", address, accept=(404, 410, 499), secret=True)
         return response.status_code not in (404, 410)
 
     def _session(self, method: str, upload: MultipartRef, headers: Mapping[str, str], body: Buffer) -> int | ObjectInfo:
@@ -329,12 +358,12 @@ class GcsBackend(Backend[GcsSettings]):
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
         scratch = self._parts.new_id()
+        tail = self._parts.write(self._parts.name(scratch, "tail"), body)
         try:
-            tail = self._parts.write(self._parts.name(scratch, "tail"), body)
             wanted = [parts.Source(target.key, target.etag), parts.Source(tail.key, tail.etag)]
             return self._compose(wanted, target.key, options, scratch)
         finally:
-            self._parts.tidy(scratch)
+            self._parts.discard(tail.key)
 
     def _compose(self, sources: Sequence[parts.Source], key: str, options: WriteOptions, scratch: str) -> ObjectInfo:
         resource = records.resource(options, {})
@@ -362,11 +391,13 @@ class GcsBackend(Backend[GcsSettings]):
         return otherwise if held else errors.unmet(error, options)
 
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
-        params = {"ifGenerationMatch": records.generation(info.etag)} if info.etag else {}
         algorithm, value = next(iter(digests.items()))
-        # "Objects: patch" adds to the metadata that is there.
-        metadata = {"metadata": {"fk_hash": f"{algorithm}:{value}"}}
-        self._object("PATCH", info.key, {**params, "fields": "generation"}, metadata)
+        self._patch(info, {"fk_hash": f"{algorithm}:{value}"})
+
+    def _patch(self, info: ObjectInfo, metadata: Mapping[str, str]) -> None:
+        """Add to the metadata that is there. Reference: "Objects: patch" (patch semantics)."""
+        params = {"ifGenerationMatch": records.generation(info.etag)} if info.etag else {}
+        self._object("PATCH", info.key, {**params, "fields": "generation"}, {"metadata": dict(metadata)})
 
     def prepare(self) -> None:
         try:

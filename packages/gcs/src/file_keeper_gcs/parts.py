@@ -187,6 +187,13 @@ class Parts:
                 getattr(failure, "message", ""),
             )
 
+    def discard(self, key: str) -> None:
+        """Delete one piece of scaffolding that is not needed any more, whatever becomes of it."""
+        try:
+            self._transport().request("DELETE", self._transport().path(key))
+        except Exception as error:
+            log.warning("%r could not be deleted, cleanup_uploads finds it: %s", key, type(error).__name__)
+
     def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
         """Tell the uploads that were begun for keys with `prefix`, and what is left of others without their begin."""
         found = self._list(self._root)

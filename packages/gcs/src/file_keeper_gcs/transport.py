@@ -35,11 +35,14 @@ _SECRET = re.compile(r"upload_id=[^&\s'\")]+")
 
 
 class _Redact(logging.Filter):
-    """Takes the addresses of sessions, which are as good as a password, out of the log of the HTTP library."""
+    """Takes the addresses of sessions, which are as good as a password, out of what the libraries below log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and any("upload_id=" in a for a in record.args if isinstance(a, str)):
-            record.args = tuple(redacted(a) if isinstance(a, str) else a for a in record.args)
+        if isinstance(record.args, tuple):
+            record.args = tuple(redacted(each) if isinstance(each, str) else each for each in record.args)
+        request = getattr(record, "httpRequest", None)
+        if isinstance(request, dict) and "upload_id=" in str(request.get("url", "")):
+            record.httpRequest = {**request, "url": redacted(str(request["url"]))}
         return True
 
 
@@ -103,7 +106,8 @@ class Transport:
                 self.session.mount("http://", adapter)
             # Else `requests` looks for a password in ~/.netrc at every request.
             self.session.auth = _as_it_is
-        logging.getLogger("urllib3.connectionpool").addFilter(_REDACT)
+        for name in ("urllib3.connectionpool", "google.auth.transport.requests"):
+            logging.getLogger(name).addFilter(_REDACT)
 
     @property
     def credentials(self) -> Any:

@@ -1,0 +1,69 @@
+"""Storages on the double of Google Cloud Storage, without what the machine knows of Google."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import file_keeper as fk
+import pytest
+from emulators.gcs_double import GcsDouble
+from emulators.gcs_double.fixtures import gcs_double, gcs_double_server  # noqa: F401 - fixtures
+from file_keeper.settings import parse
+from file_keeper_gcs import GcsBackend, GcsSettings
+
+Backends = Callable[..., GcsBackend]
+Storages = Callable[..., fk.Storage]
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials, project or emulator but those that a test names."""
+    for name in (
+        "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "STORAGE_EMULATOR_HOST",
+        "API_ENDPOINT_OVERRIDE",
+    ):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+
+@pytest.fixture
+def double(gcs_double: GcsDouble) -> GcsDouble:  # noqa: F811
+    return gcs_double
+
+
+@pytest.fixture
+def backend(double: GcsDouble) -> Iterator[Backends]:
+    """`backend(path="up", ...)` gives a backend on the bucket "media" of the double."""
+    made: list[GcsBackend] = []
+
+    def make(url: str = "", **options: Any) -> GcsBackend:
+        raw = {"bucket": "media", "endpoint": url or double.url, "anonymous": True, "timeout": 5, **options}
+        one = GcsBackend(parse(GcsSettings, "test", raw, "file_keeper:gcs"))
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def storage(double: GcsDouble) -> Iterator[Storages]:
+    """`storage(path="up", ...)` gives a storage on the bucket "media" of the double."""
+    made: list[fk.Storage] = []
+
+    def make(url: str = "", **options: Any) -> fk.Storage:
+        raw: dict[str, Any] = {"type": "gcs", "bucket": "media", "endpoint": url or double.url, "timeout": 5}
+        if not {"credentials", "credentials_file", "client"} & options.keys():
+            raw["anonymous"] = True
+        raw |= options
+        one = fk.make_storage("test", {name: value for name, value in raw.items() if value is not None})
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
