@@ -14,7 +14,7 @@ from .reading import Reader
 from .resilience.retry import TOKEN
 from .streams import IterableBytesReader
 from .transfer import Plan
-from .types import FileOrLocation
+from .types import FileOrLocation, Progress
 from .upload import Upload
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ def copy(
     file: FileOrLocation,
     destination: Storage,
     overwrite: bool | FileData | None = None,
+    progress: Progress | None = None,
 ) -> FileData:
     """Copy between two storages, with type, metadata and headers, verified by the recorded hash where there is one."""
     with storage._at("copy_synthetic", file.location if isinstance(file, FileData) else file):
@@ -230,6 +231,7 @@ def copy(
             overwrite,
             hash=seen.hash,
             algorithm=seen.algorithm,
+            progress=progress,
         )
 
 
@@ -239,13 +241,14 @@ def move(
     file: FileOrLocation,
     destination: Storage,
     overwrite: bool | FileData | None = None,
+    progress: Progress | None = None,
 ) -> FileData:
     """Copy, then remove the very version that was copied."""
     name = file.location if isinstance(file, FileData) else file
     with storage._at("move_synthetic", name):
         key = storage._key(file)
         before = storage._verbs.head(key)
-    made = copy(storage, location, file, destination, overwrite)
+    made = copy(storage, location, file, destination, overwrite, progress)
     with storage._at("move_synthetic", name):
         # Two storages may name one object. Equal content may have an equal etag there, but never an equal token.
         now = storage._verbs.head(key)

@@ -15,7 +15,7 @@ from ..backend import (
 from ..data import FileData
 from ..reading import Reader
 from ..transfer import Plan
-from ..types import FileOrLocation
+from ..types import FileOrLocation, Progress
 from ..upload import Upload
 from .base import name_of, operation
 from .reading import Reading
@@ -181,16 +181,34 @@ class Copying(Reading):
         return made
 
     def copy_synthetic(
-        self, location: str, file: FileOrLocation, destination: Storage, *, overwrite: bool | FileData | None = None
+        self,
+        location: str,
+        file: FileOrLocation,
+        destination: Storage,
+        *,
+        overwrite: bool | FileData | None = None,
+        progress: Progress | None = None,
     ) -> FileData:
-        """Copy a file of this storage to `location` in `destination`, through this machine, in bounded memory."""
-        return synthetic.copy(self, location, file, destination, overwrite)
+        """Copy a file of this storage to `location` in `destination`, through this machine, in bounded memory.
+
+        :param progress: as for :meth:`upload`
+        """
+        return synthetic.copy(self, location, file, destination, overwrite, progress)
 
     def move_synthetic(
-        self, location: str, file: FileOrLocation, destination: Storage, *, overwrite: bool | FileData | None = None
+        self,
+        location: str,
+        file: FileOrLocation,
+        destination: Storage,
+        *,
+        overwrite: bool | FileData | None = None,
+        progress: Progress | None = None,
     ) -> FileData:
-        """Move a file of this storage to `location` in `destination`; it is removed here when it is there."""
-        return synthetic.move(self, location, file, destination, overwrite)
+        """Move a file of this storage to `location` in `destination`; it is removed here when it is there.
+
+        :param progress: as for :meth:`upload`
+        """
+        return synthetic.move(self, location, file, destination, overwrite, progress)
 
     def range_synthetic(self, file: FileOrLocation, start: int = 0, end: int | None = None) -> bytes:
         """Give a range by reading the file from its beginning, for backends without ranges."""

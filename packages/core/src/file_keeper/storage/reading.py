@@ -69,10 +69,11 @@ class Reading(Base):
         return self._describe(info, name_of(file))
 
     @operation(Capability.ANALYZE)
-    def verify(self, file: FileOrLocation, *, record: bool = False) -> FileData:
+    def verify(self, file: FileOrLocation, *, record: bool = False, progress: Progress | None = None) -> FileData:
         """Read the whole file and compare it with its recorded hash, and with that of `file` if it has one.
 
         :param record: where no hash is recorded, record the one found, if the backend can
+        :param progress: called with the bytes read and the total; if it raises, reading ends
         :raises UploadHashMismatchError: when it is another
         """
         key = self._key(file)
@@ -83,10 +84,16 @@ class Reading(Base):
             expected[file.algorithm] = hashing.check(file.hash, file.algorithm)
         wanted = self.settings.hashing_algorithm
         hashers = {name: hashing.new(name) for name in {wanted, *expected}}
+        done = 0
         with Reader(self._verbs, key, etag=info.etag) as reader:
+            if progress is not None:
+                progress(0, info.size)
             for chunk in reader:
                 for hasher in hashers.values():
                     hasher.update(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, info.size)
         found = {name: hasher.hexdigest() for name, hasher in hashers.items()}
         for known in (recorded, expected):
             for name, value in known.items():
