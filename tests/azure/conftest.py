@@ -48,8 +48,6 @@ def proxy(azurite_server: AzuriteServer, fault_proxy: Callable[..., FaultProxy])
 
 
 @pytest.fixture
-def proxied(
-    make_backend: Callable[..., AzureBackend], account: dict[str, Any], proxy: FaultProxy
-) -> AzureBackend:
+def proxied(make_backend: Callable[..., AzureBackend], account: dict[str, Any], proxy: FaultProxy) -> AzureBackend:
     """A backend whose requests go through `proxy`."""
     return make_backend(**{**account, "account_url": proxy.url})

@@ -1,8 +1,8 @@
 """The options of Azure Blob Storage, and how its client is built from them.
 
 An account and the right to use it come, in this order, from ``client``; ``connection_string``; ``account_url`` or
-``account_name`` with ``account_key``, ``sas_token``, ``credential`` or ``anonymous`` (none of them: the default
-credential of ``azure-identity``); the environment, under the names that the Azure CLI reads.
+``account_name`` with ``account_key``, ``sas_token``, ``credential`` or ``anonymous``; the environment, under the names
+that the Azure CLI reads. An account without any right is used by the default credential of ``azure-identity``.
 """
 
 # azure-identity is an extra and need not be there when this is checked.
@@ -29,7 +29,8 @@ ENVIRONMENT = {
     "account_key": "AZURE_STORAGE_KEY",
     "sas_token": "AZURE_STORAGE_SAS_TOKEN",
 }
-"""Where an account is looked for when the settings name none: the variables that the Azure CLI reads as well."""
+"""Where an account, and a key or signature for it, are looked for when the settings name none. The Azure CLI reads the
+same variables."""
 
 _DEVELOPMENT = {
     # The one account of the emulator, the same everywhere and documented:
@@ -135,9 +136,9 @@ class Account:
         )
 
 
-def _environment() -> dict[str, str]:
-    found = {name: value for name, variable in ENVIRONMENT.items() if (value := os.environ.get(variable))}
-    return found if "connection_string" in found or "account_name" in found else {}
+def _environment() -> bool:
+    """Tell whether the environment names an account."""
+    return any(os.environ.get(ENVIRONMENT[name]) for name in ("connection_string", "account_name"))
 
 
 def _check_url(name: str, value: Any) -> None:
@@ -161,11 +162,12 @@ def account(settings: AzureSettings) -> Account:
     :raises MissingStorageConfigurationError: no account anywhere
     """
     text, name, key, sas = settings.connection_string, settings.account_name, settings.account_key, settings.sas_token
+    variables = {option: os.environ.get(variable, "") for option, variable in ENVIRONMENT.items()}
     if not (text or name or settings.account_url):
-        found = _environment()
-        text, name = found.get("connection_string", ""), found.get("account_name", "")
-        if not text and not any(getattr(settings, right) for right in RIGHTS):
-            key, sas = found.get("account_key", ""), "" if "account_key" in found else found.get("sas_token", "")
+        text, name = variables["connection_string"], variables["account_name"]
+    if not any(getattr(settings, right) for right in RIGHTS) and variables["account_name"] in (name, ""):
+        key = variables["account_key"]
+        sas = "" if key else variables["sas_token"]
     if text:
         return _from_connection_string(text)
     _check_url("account_url", settings.account_url)
