@@ -41,7 +41,7 @@ class Record:
 def identity(st: os.stat_result) -> str:
     """Name the version of a file. The time of change is set to the nanosecond when we write, so a reused inode number
     makes no two versions equal."""
-    return f"{st.st_ino:x}-{st.st_size:x}-{st.st_mtime_ns:x}"
+    return "%x-%x-%x" % (st.st_ino, st.st_size, st.st_mtime_ns)  # noqa: UP031 - listings: twice as fast
 
 
 def encode(record: Record, st: os.stat_result) -> bytes:

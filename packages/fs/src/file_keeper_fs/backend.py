@@ -304,7 +304,7 @@ class FsBackend(Backend[FsSettings]):
     def url(self, key: str) -> str:
         return f"{self.settings.resolve().base_url.rstrip('/')}/{quote(key, safe='/~')}"
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
         return listing.names(self._tree, prefix, start_after)
 
     def sweep(self, prefix: str, older_than: float) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import stat
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Self, TypeAlias
 
 if sys.platform != "win32":
@@ -30,6 +31,10 @@ _NO_FLAG = frozenset((errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUP
 
 
 Scan: TypeAlias = "os._ScandirIterator[str]"  # pyright: ignore[reportPrivateUsage] - its only name in the stubs
+
+
+UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
+"""Whether Python itself speaks UTF-8 with the file system; names are UTF-8 in any case."""
 
 
 class NoLocks(OSError):
@@ -112,6 +117,12 @@ class Directory:
     def lstat(self, name: str) -> os.stat_result:
         """Tell of what the name itself is."""
         return os.stat(name.encode(), dir_fd=self.fd, follow_symlinks=False)
+
+    def teller(self) -> Callable[[str], os.stat_result]:
+        """Give a function that does what :meth:`lstat` does, faster, for many names out of :meth:`scan`."""
+        if not UTF8:
+            return self.lstat
+        return functools.partial(os.stat, dir_fd=self.fd, follow_symlinks=False)
 
     def unlink(self, name: str) -> None:
         """Remove a file."""

@@ -11,27 +11,28 @@ import bisect
 import logging
 import os
 import stat
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from file_keeper.backend import ObjectInfo, Prefix
 from file_keeper.location import RESERVED
 
 from .attributes import identity
+from .directory import UTF8
 from .errors import NO_FILE
 from .tree import Tree
 
 log = logging.getLogger("file_keeper")
 
-_UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE = 1000
 
 
-def modified(st: os.stat_result) -> datetime:
-    """Give the time of change, to the microsecond below."""
-    return _EPOCH + timedelta(microseconds=st.st_mtime_ns // 1000)
+def modified(st: os.stat_result) -> datetime | None:
+    """Give the time of change; ``None`` for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(st.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class Walk:
@@ -96,7 +97,7 @@ class Walk:
                         add(name + "/")
                 except FileNotFoundError:
                     continue
-        if not _UTF8:
+        if not UTF8:
             names = [os.fsencode(name).decode("utf-8", "surrogateescape") for name in names]
         names.sort()
         return self._cut(folder, self._spelled(names), deep)
@@ -151,10 +152,10 @@ class Walk:
         return any(self.holds_files(name) for name in deeper)
 
 
-def names(tree: Tree, prefix: str, start_after: str) -> Iterator[str]:
-    """Give the keys of files, in order."""
+def names(tree: Tree, prefix: str, start_after: str) -> Iterator[list[str]]:
+    """Give the keys of files, in order, a page at a time."""
     for folder, found in Walk(tree, prefix, start_after).pages():
-        yield from [folder + name for name in found] if folder else found
+        yield [folder + name for name in found] if folder else found
 
 
 def infos(tree: Tree, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:
@@ -169,7 +170,7 @@ def infos(tree: Tree, prefix: str, start_after: str, delimiter: str) -> Iterator
                 continue
             raise
         with directory:
-            lstat = directory.lstat
+            lstat = directory.teller()
             for name in found:
                 key = folder + name
                 if name[-1] == "/":
@@ -192,7 +193,7 @@ def infos(tree: Tree, prefix: str, start_after: str, delimiter: str) -> Iterator
 
 def _is_text(name: str) -> bool:
     try:
-        (name if _UTF8 else os.fsencode(name).decode("utf-8", "surrogateescape")).encode()
+        (name if UTF8 else os.fsencode(name).decode("utf-8", "surrogateescape")).encode()
     except UnicodeEncodeError:
         return False
     return True
