@@ -67,9 +67,11 @@ _MAKERS: dict[str, Callable[[pytest.FixtureRequest], dict[str, Any]]] = {
 
 def settings_of(kind: str, request: pytest.FixtureRequest, **more: Any) -> dict[str, Any]:
     """Give the settings of a fresh place of that type; what is missing there is created by ``initialize``."""
-    return {"type": f"file_keeper:{kind}", "path": f"area-{next(_count)}", "initialize": True} | _MAKERS[kind](
-        request
-    ) | more
+    return (
+        {"type": f"file_keeper:{kind}", "path": f"area-{next(_count)}", "initialize": True}
+        | _MAKERS[kind](request)
+        | more
+    )
 
 
 @pytest.fixture
