@@ -47,13 +47,16 @@ from google.api_core.exceptions import (
 from requests import Response
 
 from . import batch, errors, parts, records, signing
-from .parts import Parts, no_bucket, pages
+from .parts import Parts, pages
 from .settings import GcsSettings, address, find_project, make_client
 from .transport import Transport, body_of, document
 
 log = logging.getLogger("file_keeper")
 
 GiB, TiB = 1 << 30, 1 << 40
+
+GONE = (404, 410, 499)
+"""What a session answers that is not there, or not any more (499: cancelled)."""
 
 CONNECTIONS = 64
 """Connections that are kept open at least, so that a program with many threads does not open one a request."""
@@ -181,7 +184,7 @@ class GcsBackend(Backend[GcsSettings]):
         try:
             return records.info(self._transport.insert(resource, body, params))
         except NotFound as error:
-            raise no_bucket(self.settings.bucket, error) from error
+            raise errors.no_bucket(error, self.settings.bucket) from error
         except PreconditionFailed as error:
             raise errors.unmet(error, options) from error
 
@@ -201,7 +204,7 @@ class GcsBackend(Backend[GcsSettings]):
         try:
             return self._parts.create(key)
         except NotFound as error:
-            raise no_bucket(self.settings.bucket, error) from error
+            raise errors.no_bucket(error, self.settings.bucket) from error
 
     def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
         return self._parts.put(upload, number, body)
@@ -217,7 +220,9 @@ class GcsBackend(Backend[GcsSettings]):
             try:
                 made = self._parts.complete(upload, parts, self._resource(options), records.conditions(options))
             except NotFound as error:
-                raise exc.MissingFileError("there is no such upload, or not with these parts") from error
+                raise errors.missing(
+                    error, self.settings.bucket, "there is no such upload, or not all its parts"
+                ) from error
             except PreconditionFailed as error:
                 raise self._target_or(
                     error, upload.key, options, exc.MultipartUploadError("a part was sent again meanwhile")
@@ -256,7 +261,7 @@ class GcsBackend(Backend[GcsSettings]):
                 secret=True,
             )
         except NotFound as error:
-            raise no_bucket(self.settings.bucket, error) from error
+            raise errors.no_bucket(error, self.settings.bucket) from error
         except PreconditionFailed as error:
             raise errors.unmet(error, options) from error
         address = response.headers.get("Location", "")
@@ -311,7 +316,7 @@ class GcsBackend(Backend[GcsSettings]):
             # It was refused at its end (a condition, a hash) and tells that again; it is still there.
             pass
         address = self._transport.session_address(upload.id)
-        response = self._transport.request("DELETE", address, accept=(404, 410, 499), secret=True)
+        response = self._transport.request("DELETE", address, accept=GONE, secret=True)
         return response.status_code not in (404, 410)
 
     def _session(self, method: str, upload: MultipartRef, headers: Mapping[str, str], body: Buffer) -> int | ObjectInfo:
@@ -321,11 +326,15 @@ class GcsBackend(Backend[GcsSettings]):
         """
         transport = self._transport
         address = transport.session_address(upload.id)
-        response = transport.request(
-            method, address, headers=headers, body=body_of(body), accept=(308, 404, 410, 499), secret=True
-        )
-        if response.status_code in (404, 410, 499):
-            raise exc.MissingFileError("there is no such upload: it is finished, cancelled or expired")
+        try:
+            response = transport.request(
+                method, address, headers=headers, body=body_of(body), accept=(308,), secret=True
+            )
+        except GoogleAPICallError as error:
+            if error.code not in GONE:
+                raise
+            text = "there is no such upload: it is finished, cancelled or expired"
+            raise exc.MissingFileError(text, **errors.facts_of(error)) from error
         if response.status_code != 308:
             return records.info(document(response))
         match = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))

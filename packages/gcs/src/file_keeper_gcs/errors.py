@@ -44,6 +44,9 @@ class Row:
         )
 
 
+BILLING = "look at the billing account of the bucket's project"
+
+# Downloads and sessions answer in plain text, without a reason: some rows look at the text as well.
 # The first row that matches decides. Reference: "HTTP status and error codes for JSON"; what may be repeated:
 # "Retry strategy" (408, 429, 5xx) and the contract (403 rateLimitExceeded).
 ANSWERS = (
@@ -55,7 +58,9 @@ ANSWERS = (
     Row(exc.InvalidStorageConfigurationError, 400, text="(?i)invalid bucket name"),
     Row(exc.PermissionError, 400, text="(?i)requester pays", hint="the bucket bills who asks, which is not supported"),
     Row(exc.ThrottledError, 403, reason="rateLimitExceeded|userRateLimitExceeded", retryable=True),
-    Row(exc.PermissionError, 403, reason="accountDisabled", hint="look at the billing account of the bucket's project"),
+    Row(exc.ThrottledError, 403, text="(?i)rate limit", retryable=True),
+    Row(exc.PermissionError, 403, reason="accountDisabled", hint=BILLING),
+    Row(exc.PermissionError, 403, text="(?i)billing account", hint=BILLING),
     Row(exc.PermissionError, 403, reason="retentionPolicyNotMet|objectUnderActiveHold"),
     Row(exc.PermissionError, 401),
     Row(exc.PermissionError, 403),
@@ -109,6 +114,17 @@ def retry_after(error: GoogleAPICallError) -> float:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time()) if value else 0.0
     except ValueError:
         return 0.0
+
+
+def missing(error: GoogleAPICallError, bucket: str, text: str) -> exc.FilesError:
+    """Say what is not there (404): the bucket if the answer says so, else what `text` tells."""
+    found = answer(error, bucket)
+    return exc.MissingFileError(text, **facts_of(error)) if isinstance(found, exc.MissingFileError) else found
+
+
+def no_bucket(error: GoogleAPICallError, bucket: str) -> exc.FilesError:
+    """Say that the bucket is not there, which is all that a 404 means to some requests."""
+    return exc.InvalidStorageConfigurationError(f"the bucket {bucket!r} does not exist", **facts_of(error))
 
 
 def unmet(error: GoogleAPICallError, options: WriteOptions) -> exc.FilesError:

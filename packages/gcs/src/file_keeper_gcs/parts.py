@@ -34,7 +34,7 @@ from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
 from google.api_core.exceptions import GoogleAPICallError, NotFound
 
-from . import batch, records
+from . import batch, errors, records
 from .transport import Transport
 
 log = logging.getLogger("file_keeper")
@@ -155,12 +155,11 @@ class Parts:
         with self._lock:
             known = self._open.get(upload.id)
         if known is None:
+            transport = self._transport()
             try:
-                found = self._transport().json(
-                    "GET", self._transport().path(self.name(upload.id, BEGIN)), {"fields": "metadata"}
-                )
+                found = transport.json("GET", transport.path(self.name(upload.id, BEGIN)), {"fields": "metadata"})
             except NotFound as error:
-                raise exc.MissingFileError("there is no such upload") from error
+                raise errors.missing(error, transport.bucket, "there is no such upload") from error
             known = (found.get("metadata") or {}).get("key", "")
             self._remember(upload.id, known)
         if known != upload.key:
@@ -267,15 +266,8 @@ def pages(transport: Transport, params: Mapping[str, str]) -> Iterator[dict[str,
         try:
             page = transport.json("GET", transport.path(), {**params, **({"pageToken": token} if token else {})})
         except NotFound as error:
-            raise no_bucket(transport.bucket, error) from error
+            raise errors.no_bucket(error, transport.bucket) from error
         yield page
         token = page.get("nextPageToken") or ""
         if not token:
             return
-
-
-def no_bucket(bucket: str, error: GoogleAPICallError) -> exc.FilesError:
-    """Say that the bucket is not there."""
-    from .errors import facts_of
-
-    return exc.InvalidStorageConfigurationError(f"the bucket {bucket!r} does not exist", **facts_of(error))
