@@ -96,7 +96,8 @@ class Sessions:
         wanted = self._settings.hashing_algorithm
         known: dict[str, str] = digests or ({data.algorithm: data.hash} if data.hash else {})
         encoded = attributes.encode(data.metadata, limits, wanted)
-        encoded.update(attributes.record(known, data.algorithm or wanted, limits.multipart_digests, limits))
+        native = limits.put_digests if state.get("resumable") and self._native else limits.multipart_digests
+        encoded.update(attributes.record(known, data.algorithm or wanted, native, limits))
         if limits.metadata:
             encoded[TOKEN] = str(state["token"])
         return WriteOptions(
@@ -320,11 +321,11 @@ class Sessions:
         native = backend.limits.put_digests if self._native else frozenset[str]()
         data, key = self._begin(location, size, plan, native=native)
         state = data.storage_data
+        state["resumable"] = True
         options = self._options(data, state, publish=self._native and "scratch" not in state)
         start = backend.resumable_start if self._native else backend.multipart_create
         part_size = next(iter(part_sizes(backend.limits, self._settings.part_size, size)))
         state |= {
-            "resumable": True,
             "upload_id": start(key, options),
             "part_size": -(-part_size // RESUMABLE_MULTIPLE) * RESUMABLE_MULTIPLE,
         }

@@ -238,11 +238,7 @@ class Engine:
     def _session(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
         backend, plan = self.backend, draft.plan
         native = backend.limits.put_digests
-        if backend.limits.late_metadata:
-            known = _Known(reader, {}, native=True)
-        else:
-            known = self.known_before(upload, reader, draft, native)
-        reader = known.reader
+        known = _Known(reader, {}, native=self.algorithm in native or "annotate" not in backend.verbs)
         options = draft.options(known.digests, native)
         ref = MultipartRef(plan.key, backend.resumable_start(plan.key, options))
         size = max(RESUMABLE_MULTIPLE, self.part_size // RESUMABLE_MULTIPLE * RESUMABLE_MULTIPLE)

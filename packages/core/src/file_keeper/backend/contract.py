@@ -78,8 +78,8 @@ class Limits:
         concurrency
     :param put_digests: algorithms under which the provider itself keeps the hash of an object that was put in one go
     :param multipart_digests: the same of an object put in parts (a session counts as put in one go)
-    :param late_metadata: ``multipart_complete``, the last ``resumable_send`` and ``put`` of a :class:`Source` (its
-        ``digests``) may set metadata and digests that were not known at the start
+    :param late_metadata: ``multipart_complete``, and ``put`` of a :class:`Source` (its ``digests``), may set metadata
+        and digests that were not known at the start; a session is annotated afterwards
     :param md5_metadata: the metadata key, if there is one, under which the tools of this provider record an MD5
         (base64)
     :param local: the bytes are at hand: a hash that nothing recorded is computed when it is asked for

@@ -10,6 +10,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from .. import exc
@@ -138,9 +139,17 @@ class Retry(Wrapper):
         return self._repeat(call)
 
     def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
-        return self._repeat(
-            lambda: self.inner.multipart_complete(upload, parts, options), self._own(upload.key, options)
-        )
+        own = self._own(upload.key, options)
+
+        def recognise(error: exc.FilesError) -> ObjectInfo | None:
+            info = own(error)
+            if info is not None:
+                # The attempt that published it never came to tidying up after itself.
+                with suppress(exc.FilesError):
+                    self.inner.multipart_abort(upload)
+            return info
+
+        return self._repeat(lambda: self.inner.multipart_complete(upload, parts, options), recognise)
 
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         recognise = self._own(key, options) if options.metadata else self._copied(source.key, key)
