@@ -1,1 +1,6 @@
-"""Amazon S3 and S3-compatible storage for file-keeper."""
+"""Amazon S3, and everything that speaks its protocol, for file-keeper."""
+
+from .backend import S3Backend
+from .settings import S3Settings
+
+__all__ = ["S3Backend", "S3Settings"]

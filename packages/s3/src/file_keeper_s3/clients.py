@@ -1,0 +1,130 @@
+"""The clients of one storage: made when first needed, once a process, and the one place where a request is made."""
+
+# boto3 and botocore ship no types: what they give is unknown to the type checker, here only.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from file_keeper.types import Buffer
+
+from .bodies import Sent
+from .settings import S3Settings, make_client, make_session
+
+
+class Clients:
+    """boto3's clients, by what they are for.
+
+    :param given: with references in it; they are read when a client is made
+    """
+
+    def __init__(self, given: S3Settings):
+        self._given = given
+        self._made: dict[str, Any] = {}
+        self._session: Any = None
+        self._settings: S3Settings | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def settings(self) -> S3Settings:
+        """The settings with their references read."""
+        if self._settings is None:
+            self._settings = self._given.resolve()
+        return self._settings
+
+    @property
+    def main(self) -> Any:
+        """The client that requests are made with."""
+        return self._made.get("main") or self._make("main", self._make_main)
+
+    @property
+    def address(self) -> str:
+        """Where the service is."""
+        return str(self.main.meta.endpoint_url)
+
+    @property
+    def links(self) -> Any:
+        """The client that signs addresses: of the public endpoint, if there is one."""
+        if not self.settings.public_endpoint:
+            return self.main
+        return self._made.get("links") or self._make("links", lambda: self._public(unsigned=False))
+
+    @property
+    def plain(self) -> Any:
+        """The client that makes addresses without a signature."""
+        return self._made.get("plain") or self._make("plain", lambda: self._public(unsigned=True))
+
+    def request(self, operation: str, body: Buffer | None, /, **params: Any) -> Any:
+        """Make a request of an operation."""
+        if body is not None:
+            params["Body"] = Sent(body)
+        return getattr(self.main, operation)(**params)
+
+    def _make(self, name: str, make: Callable[[], Any]) -> Any:
+        # botocore's loaders are shared by the clients of a session and not safe while one is made.
+        with self._lock:
+            client = self._made.get(name)
+            if client is None:
+                client = self._made[name] = make()
+            return client
+
+    def _make_main(self) -> Any:
+        if self.settings.client is not None:
+            return self.settings.client
+        return _tuned(make_client(self._boto3(), self.settings))
+
+    def _public(self, *, unsigned: bool) -> Any:
+        public = self.settings.public_endpoint
+        if public:
+            # What a reverse proxy serves below a path reaches the service without it: it is not signed.
+            parts = urlsplit(public)
+            public = f"{parts.scheme}://{parts.netloc}"
+        elif self.settings.client is not None:
+            public = str(self.settings.client.meta.endpoint_url)
+        return make_client(self._boto3(), self.settings, public, unsigned=unsigned)
+
+    def _boto3(self) -> Any:
+        if self._session is None:
+            self._session = make_session(self.settings)
+        return self._session
+
+    def forked(self) -> None:
+        """Drop the parent's sockets and locks without touching them."""
+        self._lock = threading.Lock()
+        self._made, self._session, self._settings = {}, None, None
+
+    def close(self) -> None:
+        """Close what was made here; a client that was given is its giver's."""
+        made, self._made = self._made, {}
+        self._session = self._settings = None
+        for client in made.values():
+            if client is not self._given.client:
+                client.close()
+
+
+def _tuned(client: Any) -> Any:
+    from botocore.handlers import add_expect_header
+
+    events = client.meta.events
+    # Our bodies are at hand: waiting for "100 Continue" costs each upload a round trip and saves it nothing.
+    events.unregister("before-call.s3", add_expect_header)
+    for operation in ("DeleteObjects", "PutObjectTagging"):
+        events.register(f"before-sign.s3.{operation}", _with_md5)
+    return client
+
+
+def _with_md5(request: Any, **_: Any) -> None:
+    """Give a request the checksum that every service takes, old ones too, in place of botocore's CRC32."""
+    headers = request.headers
+    for name in [name for name in headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
+        del headers[name]
+    del headers["Content-MD5"]
+    digest = hashlib.md5(request.data or b"", usedforsecurity=False).digest()
+    headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")

@@ -1,0 +1,126 @@
+"""Between our records and S3's parameters and answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from file_keeper import hashing
+from file_keeper.backend import ObjectInfo, WriteOptions
+
+from .endpoint import PARAMS
+from .settings import EXPRESS, S3Settings
+
+HASH_TAG = "fk_hash"
+"""The object tag of a recorded hash, ``algorithm:hex``."""
+
+_RECORDED = (HASH_TAG, "md5chksum")
+_HEADERS = {
+    "Cache-Control": "CacheControl",
+    "Content-Disposition": "ContentDisposition",
+    "Content-Encoding": "ContentEncoding",
+    "Content-Language": "ContentLanguage",
+}
+_MD5 = re.compile("[0-9a-f]{32}")
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+Answer = Mapping[str, Any]
+
+
+def attributes(options: WriteOptions, settings: S3Settings) -> dict[str, Any]:
+    """Give the parameters of what an object is to be like."""
+    params: dict[str, Any] = {"ContentType": options.content_type, "Metadata": dict(options.metadata)}
+    params.update((_HEADERS[name], value) for name, value in options.headers.items())
+    return params | storing(settings)
+
+
+def storing(settings: S3Settings) -> dict[str, str]:
+    """Give the parameters of how an object is to be kept."""
+    params: dict[str, str] = {}
+    if settings.sse:
+        params["ServerSideEncryption"] = settings.sse
+    if settings.kms_key:
+        params["SSEKMSKeyId"] = settings.kms_key
+    if settings.storage_class:
+        params["StorageClass"] = settings.storage_class
+    return params
+
+
+def etag_of(answer: Answer) -> str:
+    """Give an etag without its quotes."""
+    return str(answer.get("ETag") or "").strip('"')
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """Give a moment with a time zone that needs no library."""
+    return moment and moment.astimezone(UTC)
+
+
+def written(key: str, size: int, etag: str, options: WriteOptions) -> ObjectInfo:
+    """Tell of an object that was just written: the answer has only its etag."""
+    return ObjectInfo(
+        key=key,
+        size=size,
+        content_type=options.content_type,
+        etag=etag,
+        metadata=options.metadata,
+        headers=options.headers,
+        digests=options.digests,
+    )
+
+
+def described(key: str, answer: Answer, bucket: str, size: int) -> ObjectInfo:
+    """Tell of an object out of the answer to HEAD or GET."""
+    metadata: dict[str, str] = {str(name).lower(): str(value) for name, value in answer.get("Metadata", {}).items()}
+    return ObjectInfo(
+        key=key,
+        size=size,
+        content_type=answer.get("ContentType", ""),
+        etag=etag_of(answer),
+        modified=in_utc(answer.get("LastModified")),
+        metadata=metadata,
+        headers={ours: str(answer[theirs]) for ours, theirs in _HEADERS.items() if answer.get(theirs)},
+        digests=_digests(answer, bucket),
+        noted=bool(answer.get("TagCount")) and not any(name in metadata for name in _RECORDED),
+    )
+
+
+def _digests(answer: Answer, bucket: str) -> dict[str, str]:
+    """Give the hashes of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
+    found: dict[str, str] = {}
+    if answer.get("ChecksumType", "FULL_OBJECT") != "COMPOSITE":
+        for algorithm, name in PARAMS.items():
+            # A composite one is followed by the number of parts, and so is no base64.
+            if (value := answer.get(name)) and (digest := hashing.from_base64(value, algorithm)):
+                found[algorithm] = digest
+    # API Reference, "Object": the ETag is an MD5 only of what was put in one go and is not encrypted with a key that
+    # is managed elsewhere; in directory buckets it never is.
+    etag = etag_of(answer)
+    encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in answer
+    if _MD5.fullmatch(etag) and not encrypted and not bucket.endswith(EXPRESS):
+        found["md5"] = etag
+    return found
+
+
+def total_size(answer: Answer) -> int:
+    """Give the size of the whole object out of the answer to a GET, of a range too."""
+    if found := _RANGE.fullmatch(answer.get("ContentRange") or ""):
+        return int(found[3])
+    return int(answer["ContentLength"])
+
+
+def to_tag(digests: Mapping[str, str]) -> str:
+    """Give the value of the tag that records hashes."""
+    return " ".join(f"{algorithm}:{value}" for algorithm, value in sorted(digests.items()))
+
+
+def from_tag(value: str) -> dict[str, str]:
+    """Read the value of the tag that records hashes; what makes no sense is left out."""
+    found: dict[str, str] = {}
+    for entry in value.split():
+        algorithm, _, digest = entry.partition(":")
+        if len(digest) == 2 * hashing.digest_size(algorithm) and re.fullmatch("[0-9a-f]+", digest):
+            found[algorithm] = digest
+    return found

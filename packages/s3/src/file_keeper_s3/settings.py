@@ -1,0 +1,187 @@
+"""The options of S3, and how boto3's clients are made of them."""
+
+# botocore and boto3 ship no types: what they give is unknown to the type checker, here only.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from file_keeper import exc
+from file_keeper.settings import Settings, option
+
+AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
+EXPRESS = "--x-s3"
+"""How the name of a directory bucket (S3 Express One Zone) ends."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class S3Settings(Settings):
+    """What a storage on S3 is told; credentials that are not given come from boto3's own chain.
+
+    :param key: access key id; with ``secret``, and ``session_token`` for temporary ones
+    :param profile: of the AWS configuration files
+    :param region: of the bucket; else as boto3 finds it
+    :param endpoint: address of an S3-compatible service, ``https://minio.example:9000``
+    :param public_endpoint: address, a path included, that links are given with
+    :param config: options of ``botocore.config.Config``, over ours
+    :param checksums: ``auto`` finds out what an endpoint takes, ``required`` sends Content-MD5 only, ``always`` sends
+        ``x-amz-checksum-*`` and counts on the endpoint to keep them, as on AWS
+    :param conditional_writes: whether the service decides ``If-None-Match`` and ``If-Match`` of writes; ``auto``
+        trusts AWS and tries another endpoint once
+    :param addressing: ``path`` (default with an ``endpoint``) or ``virtual`` (bucket in the host name)
+    :param client: a ready boto3 client of S3, used as it is
+    :param sse: server-side encryption: ``AES256``, ``aws:kms``, ``aws:kms:dsse``
+    :param kms_key: key id or ARN for it
+    :param storage_class: of what is written, such as ``STANDARD_IA``
+    :param anonymous: sign nothing
+    :param verify: a CA bundle's path for TLS, or false to accept any certificate
+    :param proxies: by scheme, ``{"https": "http://proxy:3128"}``
+    """
+
+    bucket: str = option("text", required=True)
+    key: str = option("text", aliases=("access_key", "access_key_id", "aws_access_key_id"))
+    secret: str = option("text", secret=True, aliases=("secret_key", "secret_access_key", "aws_secret_access_key"))
+    session_token: str = option("text", secret=True, aliases=("aws_session_token",))
+    profile: str = option("text", aliases=("profile_name",))
+    region: str = option("text", aliases=("region_name",))
+    endpoint: str = option("text", aliases=("endpoint_url",))
+    public_endpoint: str = option("text")
+    config: Mapping[str, Any] = option("mapping", secret=True)
+    checksums: str = option("text", "auto", choices=("auto", "required", "always"))
+    conditional_writes: str = option("text", "auto", choices=("auto", "yes", "no"))
+    addressing: str = option("text", "auto", choices=("auto", "path", "virtual"), aliases=("addressing_style",))
+    client: Any = option("any", live=True)
+    sse: str = option("text", aliases=("server_side_encryption",))
+    kms_key: str = option("text", aliases=("kms_key_id",))
+    storage_class: str = option("text")
+    anonymous: bool = option("bool", False)
+    verify: Any = option("any")
+    proxies: Mapping[str, str] = option("mapping", secret=True)
+
+    def validate(self) -> None:
+        super().validate()
+        wrong = exc.InvalidStorageConfigurationError
+        for name in ("endpoint", "public_endpoint"):
+            value: Any = getattr(self, name)  # perhaps a reference
+            if value and isinstance(value, str):
+                parts = urlsplit(value)
+                if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                    raise wrong(f"option {name!r} must be an address such as 'https://s3.example.com', not {value!r}")
+                if parts.username or parts.password:
+                    raise wrong(f"option {name!r} must hold no credentials: they belong into 'key' and 'secret'")
+        if bool(self.key) != bool(self.secret):
+            raise wrong("options 'key' and 'secret' belong together: give both or none")
+        if self.session_token and not self.key:
+            raise wrong("option 'session_token' belongs to 'key' and 'secret'")
+        if self.anonymous and (self.key or self.profile):
+            raise wrong("option 'anonymous' excludes 'key', 'secret' and 'profile'")
+        if self.kms_key and self.sse not in ("aws:kms", "aws:kms:dsse"):
+            raise wrong("option 'kms_key' needs 'sse' to be 'aws:kms' or 'aws:kms:dsse'")
+        if not isinstance(self.verify, bool | str | None):
+            raise wrong("option 'verify' must be true, false or the path of a CA bundle")
+        if self.client is not None and not hasattr(self.client, "generate_presigned_url"):
+            raise wrong("option 'client' must be a boto3 client of S3, boto3.client('s3')")
+
+    @property
+    def endpoint_known(self) -> str:
+        """The address that the service will be asked at as far as is known without boto3; ``""`` for AWS's own."""
+        if self.client is not None:
+            return str(self.client.meta.endpoint_url)
+        endpoint: Any = self.endpoint  # perhaps a reference
+        if endpoint:
+            return str(endpoint) if isinstance(endpoint, str) else "https://"
+        return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def is_aws(url: str) -> bool:
+    """Tell whether an address is Amazon's own, which is trusted to do what its reference says."""
+    return not url or f".{urlsplit(url).hostname or ''}".endswith(AWS_HOSTS)
+
+
+def make_session(settings: S3Settings) -> Any:
+    """Make a boto3 session of its own, since the default one must not be shared by threads."""
+    import boto3.session
+    from botocore.exceptions import ProfileNotFound
+
+    try:
+        return boto3.session.Session(
+            aws_access_key_id=settings.key or None,
+            aws_secret_access_key=settings.secret or None,
+            aws_session_token=settings.session_token or None,
+            profile_name=settings.profile or None,
+        )
+    except ProfileNotFound as error:
+        raise exc.InvalidStorageConfigurationError(str(error)) from error
+
+
+def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: bool = False) -> Any:
+    """Make botocore's configuration: ours, and the user's over it.
+
+    :param secure: the endpoint speaks TLS
+    :param custom: the endpoint is not AWS's own
+    """
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    given = dict(settings.config)
+    s3: dict[str, Any] = {}
+    if settings.addressing != "auto":
+        s3["addressing_style"] = settings.addressing
+    elif custom:
+        s3["addressing_style"] = "path"
+    if secure:
+        # Every body has a checksum of our own: over TLS it is not hashed a second time for the signature.
+        s3["payload_signing_enabled"] = False
+    s3.update(given.pop("s3", {}))
+    ours: dict[str, Any] = {
+        "s3": s3,
+        "signature_version": UNSIGNED if unsigned or settings.anonymous else "s3v4",
+        # Repeats are the core's; a second policy beneath it would multiply them.
+        "retries": {"total_max_attempts": 1, "mode": "standard"},
+        "connect_timeout": settings.timeout,
+        "read_timeout": settings.timeout,
+        "max_pool_connections": max(10, settings.max_concurrency + 2),
+        "tcp_keepalive": True,
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+        # The parameters are ours and known to be right; checking them costs a tenth of a small request.
+        "parameter_validation": False,
+    }
+    if settings.proxies:
+        ours["proxies"] = dict(settings.proxies)
+    try:
+        return Config(**{**ours, **given})
+    except (TypeError, ValueError) as error:
+        raise exc.InvalidStorageConfigurationError(f"option 'config': {error}") from error
+
+
+def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, unsigned: bool = False) -> Any:
+    """Make a client.
+
+    :param endpoint: another address than the one of the settings
+    :param unsigned: it signs nothing
+    """
+    from botocore.exceptions import BotoCoreError
+
+    url = endpoint or settings.endpoint
+    known = url or settings.endpoint_known
+    secure = not known.startswith("http://")
+    region = settings.region or session.region_name or ("us-east-1" if known else None)
+    try:
+        return session.client(
+            "s3",
+            region_name=region,
+            endpoint_url=url or None,
+            verify=settings.verify if settings.verify is not None else None,
+            config=make_config(settings, secure=secure, custom=not is_aws(known), unsigned=unsigned),
+        )
+    except ValueError as error:
+        raise exc.InvalidStorageConfigurationError(f"the client cannot be made: {error}") from error
+    except BotoCoreError as error:
+        raise exc.InvalidStorageConfigurationError(f"the client cannot be made: {error}") from error

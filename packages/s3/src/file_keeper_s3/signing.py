@@ -1,0 +1,82 @@
+"""Links: signed with a key that is at hand, without a request."""
+
+# boto3 and botocore ship no types: what they give is unknown to the type checker, here only.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from file_keeper import exc
+from file_keeper.backend import SignAction, SignedRequest, SignOptions
+
+from .clients import Clients
+
+LONGEST = 7 * 24 * 3600
+"""Seconds that a signature of version 4 can be valid."""
+
+_OPERATIONS: dict[SignAction, tuple[str, str]] = {
+    "upload": ("put_object", "PUT"),
+    "download": ("get_object", "GET"),
+    "delete": ("delete_object", "DELETE"),
+    "part": ("upload_part", "PUT"),
+}
+
+
+def sign(
+    clients: Clients, bucket: str, storing: Mapping[str, str], action: SignAction, key: str, options: SignOptions
+) -> SignedRequest:
+    """Sign a request.
+
+    :param storing: parameters of how an upload is to be kept
+    :raises StorageDataError: for a duration that a signature cannot have
+    :raises PermissionError: without credentials
+    """
+    if not 0 < options.duration <= LONGEST:
+        raise exc.StorageDataError(f"a link of S3 is valid for up to {LONGEST} seconds, not {options.duration}")
+    if clients.settings.anonymous:
+        raise exc.PermissionError("nothing can be signed without credentials, and the storage is anonymous")
+    operation, method = _OPERATIONS[action]
+    params: dict[str, Any] = {"Bucket": bucket, "Key": key}
+    headers: dict[str, str] = {}
+    if action == "upload":
+        params.update(storing)
+        headers.update((_HEADERS[name], value) for name, value in storing.items())
+        if options.content_type:
+            params["ContentType"] = headers["Content-Type"] = options.content_type
+        if options.if_absent:
+            params["IfNoneMatch"] = headers["If-None-Match"] = "*"
+    elif action == "download":
+        if options.content_type:
+            params["ResponseContentType"] = options.content_type
+        if options.disposition:
+            params["ResponseContentDisposition"] = options.disposition
+    elif action == "part" and options.upload is not None:
+        params.update(UploadId=options.upload.id, PartNumber=options.part + 1)
+    signed = clients.links.generate_presigned_url(operation, Params=params, ExpiresIn=math.ceil(options.duration))
+    return SignedRequest(_public(clients, signed), method, headers)
+
+
+_HEADERS = {
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+    "StorageClass": "x-amz-storage-class",
+}
+
+
+def url(clients: Clients, bucket: str, key: str) -> str:
+    """Give the address of an object, which serves it to everyone if the bucket lets it."""
+    plain: str = clients.plain.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+    return _public(clients, urlunsplit(urlsplit(plain)._replace(query="")))
+
+
+def _public(clients: Clients, address: str) -> str:
+    """Put the path of the public endpoint before that of an address."""
+    before = urlsplit(clients.settings.public_endpoint).path.rstrip("/")
+    if not before:
+        return address
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path=before + parts.path))
