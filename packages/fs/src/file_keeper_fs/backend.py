@@ -33,9 +33,11 @@ from file_keeper.types import Buffer
 
 from . import attributes, errors, listing, parts
 from .attributes import Record, identity
-from .directory import Directory, NoLocks, move_new
+from .directory import Directory, move_new
 from .listing import modified
+from .locks import NoLocks
 from .place import Place, writing
+from .portable import PortableDirectory
 from .settings import FsSettings
 from .tree import Tree, locked, missing, segments_of
 
@@ -66,7 +68,7 @@ class FsBackend(Backend[FsSettings]):
         if settings.attributes == "none":
             self.limits = dataclasses.replace(type(self).limits, metadata=False)
         self._here = os.getcwd()
-        self._kind: type[Directory] = Directory
+        self._kind: type[Directory] = Directory if os.open in os.supports_dir_fd else PortableDirectory
         self._made: Tree | None = None
 
     @property
@@ -218,7 +220,7 @@ class FsBackend(Backend[FsSettings]):
         except OSError as error:
             raise missing(error) from error
         alone = sidecar or bool(options.if_match)
-        here, there = os.fstat(directory.fd), os.fstat(target.fd)
+        here, there = directory.stat(), target.stat()
         same = os.path.samestat(here, there)
         with contextlib.ExitStack() as stack:
             # Always in one order, so that two moves cannot wait for each other.

@@ -14,18 +14,15 @@ import functools
 import os
 import stat
 import sys
-import time
-from collections.abc import Callable, Generator
-from typing import Any, Self, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeAlias
 
-if sys.platform != "win32":
-    import fcntl
+from . import locks
 
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
-_NO_FLOCK = frozenset((errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
 _NO_LINK = frozenset((errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
 _NO_FLAG = frozenset((errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
 
@@ -35,10 +32,6 @@ Scan: TypeAlias = "os._ScandirIterator[str]"  # pyright: ignore[reportPrivateUsa
 
 UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
 """Whether Python itself speaks UTF-8 with the file system; names are UTF-8 in any case."""
-
-
-class NoLocks(OSError):
-    """Directories cannot be locked on this file system."""
 
 
 def no_such(name: str) -> FileNotFoundError:
@@ -55,6 +48,9 @@ class Directory:
     """
 
     __slots__ = ("fd",)
+
+    closes: ClassVar[bool] = False
+    """Whether a file must be closed before it can be renamed."""
 
     def __init__(self, fd: int):
         self.fd = fd
@@ -128,11 +124,11 @@ class Directory:
         """Remove a file."""
         os.unlink(name.encode(), dir_fd=self.fd)
 
-    def rename(self, name: str, target: Self, new: str) -> None:
+    def rename(self, name: str, target: Any, new: str) -> None:
         """Rename, replacing what is there."""
         os.rename(name.encode(), new.encode(), src_dir_fd=self.fd, dst_dir_fd=target.fd)
 
-    def rename_new(self, name: str, target: Self, new: str) -> None:
+    def rename_new(self, name: str, target: Any, new: str) -> None:
         """Rename in one step, only if nothing has the new name.
 
         :raises FileExistsError: when something has it
@@ -143,13 +139,18 @@ class Directory:
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
         rename(self.fd, name.encode(), target.fd, new.encode())
 
-    def link(self, name: str, target: Self, new: str) -> None:
+    def link(self, name: str, target: Any, new: str) -> None:
         """Give a file a second name, only if nothing has it. :raises FileExistsError: when something has it"""
         os.link(name.encode(), new.encode(), src_dir_fd=self.fd, dst_dir_fd=target.fd, follow_symlinks=False)
 
-    def touch(self, fd: int, name: str, ns: int) -> None:
-        """Set the time of change of an open file, in nanoseconds."""
+    def touch(self, fd: int, name: str, ns: int) -> os.stat_result:
+        """Set the time of change of an open file, in nanoseconds; tell what it is then."""
         os.utime(fd, ns=(ns, ns))
+        return os.fstat(fd)
+
+    def stat(self) -> os.stat_result:
+        """Tell of the directory itself."""
+        return os.fstat(self.fd)
 
     def create_or_open(self, name: str) -> int:
         """Open a file for reading and writing that may be there already."""
@@ -168,8 +169,7 @@ class Directory:
         with contextlib.suppress(OSError):  # not every file system can
             os.fsync(self.fd)
 
-    @contextlib.contextmanager
-    def locked(self, exclusive: bool, timeout: float) -> Generator[None]:
+    def locked(self, exclusive: bool, timeout: float) -> contextlib.AbstractContextManager[None]:
         """Hold the lock of this directory: shared with others who share it, or alone.
 
         It is a lock on the directory itself (``flock``), which the system drops when the process dies.
@@ -177,12 +177,7 @@ class Directory:
         :raises NoLocks: where the file system has none
         :raises TimeoutError: when it was not given within `timeout` seconds
         """
-        lock(self.fd, exclusive, timeout)
-        try:
-            yield
-        finally:
-            # Said explicitly: a child forked meanwhile shares the descriptor and would keep the lock.
-            unlock(self.fd)
+        return locks.held(self.fd, exclusive, timeout)
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -195,45 +190,6 @@ class Directory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def lock(fd: int, exclusive: bool, timeout: float) -> None:
-    """Lock an open file or directory; see :meth:`Directory.locked`."""
-    mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-    pause, end = 0.0002, time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(fd, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # The section under the lock takes microseconds. A blocking call could wait for ever for a stranger's.
-            if time.monotonic() > end:
-                raise TimeoutError(errno.ETIMEDOUT, "another program holds the lock of the directory") from None
-            time.sleep(pause)
-            pause = min(pause * 2, 0.01)
-        except OSError as error:
-            if error.errno in _NO_FLOCK:
-                raise NoLocks(error.errno, error.strerror) from error
-            raise
-        else:
-            return
-
-
-def unlock(fd: int) -> None:
-    """Give a lock back."""
-    with contextlib.suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_UN)
-
-
-def try_lock(fd: int) -> bool:
-    """Lock an open file for oneself at once; ``False`` when another holds it. True where there are no locks."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_FLOCK:
-            raise
-    return True
 
 
 _cached: list[Any] = []

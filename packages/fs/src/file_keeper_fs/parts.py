@@ -22,7 +22,7 @@ from file_keeper.backend import MultipartRef, OpenUpload, Part
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
 
-from . import attributes, directory
+from . import attributes, locks
 from .attributes import identity
 from .directory import Directory
 from .errors import NO_FILE
@@ -80,10 +80,9 @@ def _write(where: Directory, name: str, data: Buffer, sync: bool = False) -> os.
             view = memoryview(data)
             while len(view):
                 view = view[os.write(fd, view) :]
-            where.touch(fd, staged, time.time_ns())
-            st = os.fstat(fd)
             if sync:
                 os.fsync(fd)
+            st = where.touch(fd, staged, time.time_ns())
         finally:
             os.close(fd)
         where.rename(staged, where, name)
@@ -300,7 +299,7 @@ def _sweep_staged(hold: Directory, name: str, before: float) -> bool:
             return False
         raise
     try:
-        if not directory.try_lock(fd):
+        if not locks.try_lock(fd):
             return False
         with contextlib.suppress(FileNotFoundError):
             hold.unlink(name)

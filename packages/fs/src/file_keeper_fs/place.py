@@ -20,7 +20,7 @@ from file_keeper import exc
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
 
-from . import attributes, directory
+from . import attributes, directory, locks
 from .attributes import Record, identity
 from .directory import Directory
 from .errors import NO_FILE
@@ -102,7 +102,7 @@ class Place:
             name = STAGED + secrets.token_hex(8)
             self.fd = self.hold.create(name)
             self._staged = name
-            locked = directory.try_lock(self.fd)
+            locked = locks.try_lock(self.fd)
             if not locked or not os.fstat(self.fd).st_nlink:
                 # A sweep came between, took it for a dead one's and removes it.
                 os.close(self.fd)
@@ -213,18 +213,22 @@ class Place:
 
     def _stamp(self, later: int = 0) -> os.stat_result:
         """Set the time of change to this very nanosecond, so that it names the version; tell of the staged file."""
-        self.hold.touch(self.fd, self._staged, time.time_ns() + later)
-        return os.fstat(self.fd)
+        return self.hold.touch(self.fd, self._staged, time.time_ns() + later)
 
     def _attach(self, record: Record) -> tuple[os.stat_result, bytes | None]:
         """Give the staged file its time and its attributes; give a sidecar's content when it must be one."""
+        if self.directory.closes:
+            if self.tree.fsync:
+                os.fsync(self.fd)
+            fd, self.fd = self.fd, -1
+            os.close(fd)
         st = self._stamp()
         data = None
         if self.tree.attributes != "none":
             data = attributes.encode(record, st)
-            if attributes.write_xattr(self.fd, data, self.tree.attributes):
+            if self.fd >= 0 and attributes.write_xattr(self.fd, data, self.tree.attributes):
                 data = None
-        if self.tree.fsync:
+        if self.tree.fsync and self.fd >= 0:
             os.fsync(self.fd)
         return st, data
 
@@ -246,7 +250,7 @@ class Place:
         fd = self.hold.create(staged)
         try:
             try:
-                directory.try_lock(fd)
+                locks.try_lock(fd)
                 view = memoryview(data)
                 while len(view):
                     view = view[os.write(fd, view) :]

@@ -13,9 +13,10 @@ from collections.abc import Generator, Sequence
 from file_keeper import exc
 from file_keeper.location import RESERVED
 
-from . import directory
-from .directory import Directory, NoLocks
+from . import locks
+from .directory import Directory
 from .errors import NO_FILE
+from .locks import NoLocks
 
 LOCK = "lock"
 """The lock file, where directories cannot be locked."""
@@ -31,8 +32,8 @@ def segments_of(key: str) -> list[str]:
 
 
 def is_reserved_variant(segment: str) -> bool:
-    """Tell whether a segment could be ours on a file system that ignores case."""
-    return len(segment) == len(RESERVED) and segment.casefold() == RESERVED
+    """Tell whether a segment could be ours on a file system that ignores case, or has short names as well."""
+    return (len(segment) == len(RESERVED) and segment.casefold() == RESERVED) or "~" in segment[:8]
 
 
 class Tree:
@@ -161,7 +162,7 @@ def locked(tree: Tree, where: Directory, *, alone: bool, needed: bool) -> Genera
                 fd = hold.create_or_open(LOCK)
             stack.callback(os.close, fd)
             try:
-                directory.lock(fd, alone, tree.timeout)
+                locks.lock(fd, alone, tree.timeout)
             except NoLocks as error:
                 if needed:
                     raise exc.StorageError(
