@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import pickle
-import resource
 import subprocess
 import sys
 import threading
@@ -269,6 +268,8 @@ class _Chunks:
 
 
 def _peak() -> int:
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak << 10
 
