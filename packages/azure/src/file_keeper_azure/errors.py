@@ -129,21 +129,25 @@ def quiet_logs() -> None:
     logging.getLogger("urllib3.connectionpool").addFilter(_FILTER)
 
 
-def scrub(error: BaseException) -> None:
-    """Take the secrets out of an exception and of what it was made of, which a traceback would show."""
-    todo: list[BaseException] = [error]
-    seen: set[int] = set()
+def scrub(error: BaseException) -> list[BaseException]:
+    """Take the secrets out of an exception and of all that it was made of, which a traceback would show.
+
+    :return: the exception and what it was made of
+    """
+    todo: list[Any] = [error]
+    chain: list[BaseException] = []
     while todo:
         one = todo.pop()
-        if id(one) in seen:
+        if not isinstance(one, BaseException) or any(one is known for known in chain):
             continue
-        seen.add(id(one))
+        chain.append(one)
         one.args = tuple(redact(arg) if isinstance(arg, str) else arg for arg in one.args)
         for name in ("message", "url"):
             if isinstance(text := getattr(one, name, None), str):
                 setattr(one, name, redact(text))
-        linked = (one.__cause__, one.__context__, getattr(one, "inner_exception", None), *one.args)
-        todo.extend(item for item in linked if isinstance(item, BaseException))
+        todo += [one.__cause__, one.__context__, getattr(one, "inner_exception", None), getattr(one, "reason", None)]
+        todo += one.args
+    return chain
 
 
 def code_of(error: HttpResponseError) -> str:
@@ -166,13 +170,17 @@ def translate(error: Exception, container: str) -> exc.FilesError | None:
     """
     if not isinstance(error, AzureError):
         return None
-    scrub(error)
+    chain = scrub(error)
     if isinstance(error, HttpResponseError) and error.response is not None and not isinstance(error, DecodeError):
-        return _answered(error, error.response, container)
+        found = _answered(error, error.response, container)
+        if isinstance(found, exc.PermissionError) or not isinstance(error, ClientAuthenticationError):
+            return found
     if isinstance(error, ClientAuthenticationError):
+        # Also of the service that gives tokens, whatever its status is.
         return exc.PermissionError(f"{_CREDENTIALS}: {_words(error)}")
-    if isinstance(error, ServiceRequestError | ServiceResponseError | DecodeError):
-        return _unanswered(error)
+    # An answer that breaks off is an HttpResponseError without a response, made of what the transport raised.
+    if len(chain) > 1 or isinstance(error, ServiceRequestError | ServiceResponseError | DecodeError):
+        return _unanswered(error, chain)
     return exc.StorageError(_words(error))
 
 
@@ -180,15 +188,8 @@ def _words(error: AzureError) -> str:
     return redact(str(error)).partition("\n")[0].strip() or type(error).__name__
 
 
-def _unanswered(error: AzureError) -> exc.FilesError:
+def _unanswered(error: AzureError, chain: list[BaseException]) -> exc.FilesError:
     """No answer, or not all of it: the network, the name of the host, a certificate, time."""
-    chain: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo and len(chain) < 20:
-        one = todo.pop()
-        if isinstance(one, BaseException) and one not in chain:
-            chain.append(one)
-            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
     names = {cls.__name__ for one in chain for cls in type(one).__mro__}
     if "SSLCertVerificationError" in names:
         return exc.ConnectionError(f"the certificate of the service is not trusted: {_words(error)}")
