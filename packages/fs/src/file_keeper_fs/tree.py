@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Generator, Sequence
 
 from file_keeper import exc
@@ -158,17 +159,57 @@ def locked(tree: Tree, where: Directory, *, alone: bool, needed: bool) -> Genera
         try:
             stack.enter_context(where.locked(alone, tree.timeout))
         except NoLocks:
-            with where.sub_alike(RESERVED) as hold:
-                fd = hold.create_or_open(LOCK)
-            stack.callback(os.close, fd)
-            try:
-                locks.lock(fd, alone, tree.timeout)
-            except NoLocks as error:
-                if needed:
-                    raise exc.StorageError(
-                        "this file system has no locks: a file cannot be replaced under a condition", code="ENOLCK"
-                    ) from error
+            stack.enter_context(_locked_by_file(tree, where, alone, needed))
         yield
+
+
+@contextlib.contextmanager
+def _locked_by_file(tree: Tree, where: Directory, alone: bool, needed: bool) -> Generator[None]:
+    hold, fd = _lock_file(where, alone, tree.timeout, needed)
+    with hold:
+        try:
+            yield
+        finally:
+            # The last one removes it, alone: whoever has it open by then sees that it is gone and makes a new one.
+            with contextlib.suppress(OSError):
+                if sys.platform != "win32" and locks.try_lock(fd):
+                    hold.unlink(LOCK)
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                if sys.platform == "win32":
+                    hold.unlink(LOCK)
+    with contextlib.suppress(OSError):
+        where.rmdir(RESERVED)
+
+
+def _lock_file(where: Directory, alone: bool, timeout: float, needed: bool) -> tuple[Directory, int]:
+    """Open the lock file and lock it, so that it is still the one that others would open."""
+    while True:
+        hold, fd = where.sub_alike(RESERVED), -1
+        try:
+            fd = hold.create_or_open(LOCK)
+            locks.lock(fd, alone, timeout)
+            if hold.lstat(LOCK).st_ino == os.fstat(fd).st_ino:
+                return hold, fd
+        except FileNotFoundError:
+            pass
+        except NoLocks as error:
+            if not needed:
+                return hold, fd
+            _let_go(hold, fd)
+            raise exc.StorageError(
+                "this file system has no locks: a file cannot be replaced under a condition", code="ENOLCK"
+            ) from error
+        except BaseException:
+            _let_go(hold, fd)
+            raise
+        _let_go(hold, fd)
+
+
+def _let_go(hold: Directory, fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
+    hold.close()
 
 
 def missing(error: OSError) -> OSError:
