@@ -219,7 +219,12 @@ class Retry(Wrapper):
         )
 
     def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        return self.inner.names(prefix, start_after=start_after)
+        if self.limits.order == "none":
+            yield from self.inner.names(prefix, start_after=start_after)
+            return
+        yield from self._resumed(
+            lambda after: filter(None, self.inner.names(prefix, start_after=after)), start_after, lambda page: page[-1]
+        )
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
         yield from self._repeat(lambda: list(self.inner.multipart_parts(upload)))
