@@ -217,12 +217,15 @@ def test_a_cut_read_is_resumed_on_the_same_generation(storage: Storages, double:
 def test_a_file_that_changes_while_it_is_read(storage: Storages, double: GcsDouble) -> None:
     media = storage()
     media.upload("a", bytes(2_000_000))
+
+    def replaced(request: Any) -> bool:
+        return "range" in request.headers and bool(double.put("media", "a", b"\1" * 2_000_000))
+
     double.fault(Cut(500_000), path="/download/")
-    with media.stream("a") as stream:
-        stream.read(100_000)
-        double.put("media", "a", b"\1" * 2_000_000)
-        with pytest.raises(exc.ChangedFileError):
-            stream.read()
+    changed = double.fault(Delay(0), path="/download/", when=replaced)
+    with media.stream("a") as stream, pytest.raises(exc.ChangedFileError):
+        stream.read()
+    assert changed.hits == 1
 
 
 def test_damage_is_seen_by_verify(storage: Storages, double: GcsDouble) -> None:

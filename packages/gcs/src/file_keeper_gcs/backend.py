@@ -9,10 +9,8 @@ Reference: https://cloud.google.com/storage/docs/json_api/v1/objects
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
-import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,8 +48,6 @@ from . import batch, errors, parts, records, signing
 from .parts import Parts, pages
 from .settings import GcsSettings, address, find_project, make_client
 from .transport import Transport, body_of, document
-
-log = logging.getLogger("file_keeper")
 
 GiB, TiB = 1 << 30, 1 << 40
 
@@ -154,20 +150,23 @@ class GcsBackend(Backend[GcsSettings]):
         return Body(info, 0, io.BytesIO())
 
     def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        params = {
-            "prefix": prefix,
-            # Inclusive, so the first is dropped; and a prefix is given again that holds what comes after.
-            "startOffset": start_after if start_after > prefix else "",
-            "delimiter": delimiter,
-            "fields": f"nextPageToken,prefixes,items({records.LISTED})",
-        }
         after = start_after.encode()
-        for page in pages(self._transport, {name: value for name, value in params.items() if value}):
+        for page in self._pages(prefix, start_after, f"prefixes,items({records.LISTED})", delimiter):
             found: list[ObjectInfo | Prefix] = [records.info(item) for item in page.get("items") or ()]
             if prefixes := page.get("prefixes"):
                 found += map(Prefix, prefixes)
                 found.sort(key=lambda each: each.key.encode())
             yield from (each for each in found if each.key.encode() > after) if after else found
+
+    def _pages(self, prefix: str, start_after: str, fields: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
+        params = {
+            "prefix": prefix,
+            # Inclusive, so the first is dropped; and a prefix is given again that holds what comes after.
+            "startOffset": start_after if start_after > prefix else "",
+            "delimiter": delimiter,
+            "fields": f"nextPageToken,{fields}",
+        }
+        return pages(self._transport, {name: value for name, value in params.items() if value})
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         return self._insert(key, cast("Buffer", body), options)
@@ -283,23 +282,9 @@ class GcsBackend(Backend[GcsSettings]):
             )
             headers |= {"X-Goog-Hash": hashes} if hashes else {}
         try:
-            found = self._session("PUT", upload, headers, body)
+            return self._session("PUT", upload, headers, body)
         except PreconditionFailed as error:
             raise errors.unmet(error, options) from error
-        return found if isinstance(found, int) or total is None else self._completed(found, options)
-
-    def _completed(self, info: ObjectInfo, options: WriteOptions) -> ObjectInfo:
-        """Add the metadata that was not known when the session began: a hash that Google does not keep itself."""
-        late = {name: value for name, value in options.metadata.items() if info.metadata.get(name) != value}
-        if not late:
-            return info
-        try:
-            self._patch(info, late)
-        except Exception as error:
-            # The object is there, and whole: only what could be told of it is less.
-            log.warning("the hash of %r could not be recorded, analyze will not know it: %s", info.key, error)
-            return info
-        return dataclasses.replace(info, metadata={**info.metadata, **late})
 
     def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
         # Never with the total: a session that has all its bytes would be published by the question.
@@ -400,13 +385,11 @@ class GcsBackend(Backend[GcsSettings]):
         return otherwise if held else errors.unmet(error, options)
 
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
-        algorithm, value = next(iter(digests.items()))
-        self._patch(info, {"fk_hash": f"{algorithm}:{value}"})
-
-    def _patch(self, info: ObjectInfo, metadata: Mapping[str, str]) -> None:
-        """Add to the metadata that is there. Reference: "Objects: patch" (patch semantics)."""
         params = {"ifGenerationMatch": records.generation(info.etag)} if info.etag else {}
-        self._object("PATCH", info.key, {**params, "fields": "generation"}, {"metadata": dict(metadata)})
+        algorithm, value = next(iter(digests.items()))
+        # Adds to the metadata that is there. Reference: "Objects: patch" (patch semantics).
+        metadata = {"metadata": {"fk_hash": f"{algorithm}:{value}"}}
+        self._object("PATCH", info.key, {**params, "fields": "generation"}, metadata)
 
     def prepare(self) -> None:
         try:
@@ -441,6 +424,12 @@ class GcsBackend(Backend[GcsSettings]):
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
         for key, error in batch.delete(self._transport, keys):
             yield key, errors.answer(error, self.settings.bucket)
+
+    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
+        after = start_after.encode()
+        for page in self._pages(prefix, start_after, "items(name)"):
+            found: list[str] = [item["name"] for item in page.get("items") or ()]
+            yield [name for name in found if name.encode() > after] if after else found
 
     # -- below ------------------------------------------------------------------------------------------------------
 
