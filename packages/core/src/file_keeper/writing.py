@@ -67,6 +67,13 @@ class _Channel(io.RawIOBase):
             self._changed.notify_all()
 
 
+class _Outcome:
+    """What the thread of a writer leaves. It must not hold the writer itself, which could never be collected then."""
+
+    file: FileData | None = None
+    failure: BaseException | None = None
+
+
 class Writer(io.BufferedIOBase):
     """A writable binary file: ``close`` publishes, leaving it by an exception publishes nothing.
 
@@ -79,24 +86,28 @@ class Writer(io.BufferedIOBase):
         super().__init__()
         self.name = name
         self.mode = mode
-        self.file: FileData | None = None
         self._buffer = bytearray()
         self._position = 0
-        self._failure: BaseException | None = None
         self._channel = channel = _Channel()
+        self._outcome = outcome = _Outcome()
         # An exception that is already being handled is not a reason to abort; one that comes later is.
         self._passing = sys.exc_info()[1]
 
         def work() -> None:
             try:
-                self.file = send(channel)
+                outcome.file = send(channel)
             except BaseException as error:
-                self._failure = error
+                outcome.failure = error
             finally:
                 channel.deafen()
 
         self._thread = threading.Thread(target=work, name="file-keeper-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def file(self) -> FileData | None:
+        """The data of the new file, once it is published."""
+        return self._outcome.file
 
     def writable(self) -> bool:
         return True
@@ -124,8 +135,8 @@ class Writer(io.BufferedIOBase):
         self._channel.push(memoryview(full))
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self._outcome.failure is not None:
+            raise self._outcome.failure
 
     def flush(self) -> None:
         """Do nothing: bytes are shown by ``close``, all at once."""

@@ -157,7 +157,11 @@ class Copying(Reading):
                 return self._describe(self._verbs.head(key), location)
         if_absent, if_match = self._condition(overwrite)
         if "move" in self._verbs.verbs:
-            info = self._verbs.move(source, key, WriteOptions(if_absent=if_absent, if_match=if_match))
+            try:
+                info = self._verbs.move(source, key, WriteOptions(if_absent=if_absent, if_match=if_match))
+            except exc.MissingFileError as error:
+                error.within(location=name_of(file))
+                raise
             return self._describe(info, location)
         if self.limits.copy_attributes:
             # The removal needs the version that was copied, so the source is looked at after all.
@@ -171,8 +175,9 @@ class Copying(Reading):
             with self._on(file):
                 self._verbs.delete(source, etag=seen.etag)
         except exc.FilesError as error:
-            if if_absent:
-                # The copy was ours alone: with the source still there it is taken back.
+            if if_absent and not isinstance(error, exc.ConnectionError):
+                # The copy was ours alone: with the source still there it is taken back. After an answer that was
+                # lost the source may be gone, and the copy all that there is.
                 try:
                     self._verbs.delete(key, etag=made.etag)
                 except exc.FilesError as failure:
