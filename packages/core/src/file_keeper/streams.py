@@ -219,6 +219,13 @@ class BufferReader(io.RawIOBase):
         self._position = base + offset
         return self._position
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        # RawIOBase would read into a buffer first, and copy that.
+        end = None if size is None or size < 0 else self._position + size
+        chunk = bytes(self._view[self._position : end])
+        self._position += len(chunk)
+        return chunk
+
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         target = memoryview(buffer).cast("B")
         chunk = self._view[self._position : self._position + len(target)]
