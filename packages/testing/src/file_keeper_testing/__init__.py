@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .conformance import Conformance
     from .counting import Call, Counting, counted
-    from .faults import Faulty, ProviderError, Rule, faulty, lost_answer
+    from .faults import Faulty, Lacking, ProviderError, Rule, faulty, lost_answer, without
 
 __all__ = [
     "Call",
     "Conformance",
     "Counting",
     "Faulty",
+    "Lacking",
     "ProviderError",
     "Rule",
     "counted",
     "faulty",
     "lost_answer",
+    "without",
 ]
 
 _HOMES = {
@@ -37,10 +39,12 @@ _HOMES = {
     "Counting": "counting",
     "counted": "counting",
     "Faulty": "faults",
+    "Lacking": "faults",
     "ProviderError": "faults",
     "Rule": "faults",
     "faulty": "faults",
     "lost_answer": "faults",
+    "without": "faults",
 }
 
 

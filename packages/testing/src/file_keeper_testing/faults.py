@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from file_keeper import Storage, exc
-from file_keeper.backend import Backend, Body, MultipartRef, ObjectInfo, Part, Source, WriteOptions, Wrapper
+from file_keeper.backend import Backend, Body, MultipartRef, ObjectInfo, Part, Source, Wrapper, WriteOptions
 from file_keeper.types import Buffer
 
 T = TypeVar("T")
@@ -163,6 +163,23 @@ class Faulty(Wrapper):
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
         return super().append(target, self._sent("append", target.key, body), options)
+
+
+class Lacking(Wrapper):
+    """A backend without some of its optional verbs: what the core then does by itself can be tried on any backend."""
+
+    def __init__(self, inner: Backend[Any], *lacking: str):
+        super().__init__(inner)
+        self._lacking = frozenset(lacking)
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        return self.inner.verbs - self._lacking
+
+
+def without(storage: Storage, *verbs: str) -> Storage:
+    """Give a storage like `storage` whose backend lacks these optional verbs."""
+    return storage.wrapped(lambda backend: Lacking(backend, *verbs))
 
 
 def faulty(storage: Storage, *rules: Rule) -> tuple[Storage, Faulty]:

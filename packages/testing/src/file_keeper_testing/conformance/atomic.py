@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from file_keeper import Capability, Storage, Upload, exc, make_upload
 
 from ..children import contestant, race

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import pytest
-
 from file_keeper import Capability, FileData, Storage, exc, make_storage
 from file_keeper.backend import ObjectInfo, OpenUpload
 from file_keeper.location import is_reserved
@@ -214,9 +213,7 @@ def cases(cls: type[Base]) -> dict[str, Any]:
 
 def shown(cls: type[Base]) -> dict[str, Any]:
     """Give the cases that are not skipped."""
-    return {
-        name: case for name, case in cases(cls).items() if not any(_covers(gap, name) for gap in cls.emulator_gaps)
-    }
+    return {name: case for name, case in cases(cls).items() if not any(_covers(gap, name) for gap in cls.emulator_gaps)}
 
 
 def store(storage: Storage, names: Sequence[str], content: Callable[[str], bytes] = str.encode) -> None:
@@ -287,5 +284,14 @@ def operations(storage: Storage, location: str, folder: str) -> dict[str, tuple[
     }
 
 
-WRITING = ("upload", "open wb", "copy to", "move to", "compose to", "multipart_start", "resumable_start", "signed upload")
+WRITING = (
+    "upload",
+    "open wb",
+    "copy to",
+    "move to",
+    "compose to",
+    "multipart_start",
+    "resumable_start",
+    "signed upload",
+)
 """The operations that make a file: those that refuse a name that is not for writing."""

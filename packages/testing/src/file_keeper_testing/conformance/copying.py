@@ -5,21 +5,35 @@ from __future__ import annotations
 import threading
 
 import pytest
-
 from file_keeper import Capability, Storage, exc
 
-from ..faults import Rule, faulty
+from ..faults import Rule, faulty, lost_answer, without
 from ..sources import payload, ragged
 from .base import Base, Make, needs, operations, store
 from .create import HEADERS, METADATA, md5
+
+WAYS = pytest.mark.parametrize("own", [False, True], ids=["the backend's way", "the core's own way"])
+
+
+def _way(storage: Storage, own: bool) -> Storage:
+    """Give the storage, or one whose backend has none of the verbs that the core can do without."""
+    return without(storage, "copy", "move", "append", "compose", "delete_many") if own else storage
+
+
+def _final() -> exc.ConnectionError:
+    error = lost_answer()
+    error.retryable = False  # all repeats are used up
+    return error
 
 
 class Copying(Base):
     """Files that are made of files."""
 
+    @WAYS
     @pytest.mark.parametrize("verb", ["copy", "move"])
     @needs(Capability.COPY, Capability.MOVE)
-    def test_case_49_copy_and_move(self, verb: str, storage: Storage) -> None:
+    def test_case_49_copy_and_move(self, verb: str, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         operate = getattr(storage, verb)
         with pytest.raises(exc.MissingFileError) as caught:
             operate("target", "missing")
@@ -47,9 +61,11 @@ class Copying(Base):
         assert storage.content("d/e/nested") == b"other"
         assert made.location == "source"
 
+    @WAYS
     @pytest.mark.parametrize("verb", ["copy", "move"])
     @needs(Capability.COPY, Capability.MOVE)
-    def test_case_49_replace_exactly_one_version(self, verb: str, storage: Storage) -> None:
+    def test_case_49_replace_exactly_one_version(self, verb: str, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         operate = getattr(storage, verb)
         storage.upload("target", b"first")
         stale = storage.analyze("target")
@@ -62,9 +78,11 @@ class Copying(Base):
         operate("target", "source", overwrite=storage.analyze("target"))
         assert storage.content("target") == b"source"
 
+    @WAYS
     @pytest.mark.parametrize("large", [False, True], ids=["small", "in parts"])
     @needs(Capability.COPY, Capability.MOVE, Capability.METADATA)
-    def test_case_50_attributes_are_kept(self, large: bool, storage: Storage, make: Make) -> None:
+    def test_case_50_attributes_are_kept(self, large: bool, own: bool, storage: Storage, make: Make) -> None:
+        storage = _way(storage, own)
         content = payload(storage.settings.part_size + 77 if large else 77)
         made = storage.upload("x", ragged(content), content_type="text/x-special", metadata=METADATA, headers=HEADERS)
         for result in (storage.copy("copy", "x"), storage.move("moved", storage.copy("second", "x"))):
@@ -85,9 +103,11 @@ class Copying(Base):
         assert storage.analyze("copy").content_type != "text/x-new"
         self.assert_hash(storage.analyze("copy"), md5(b"first"))
 
+    @WAYS
     @pytest.mark.parametrize("verb", ["move", "copy", "delete", "put", "read", "head"])
     @needs(Capability.MOVE)
-    def test_case_51_a_failing_move_keeps_the_source(self, verb: str, storage: Storage) -> None:
+    def test_case_51_a_failing_move_keeps_the_source(self, verb: str, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         storage.upload("x", b"content")
         key = storage.full_path("x")
         broken, faults = faulty(storage, Rule(verb=verb, times=None, error=exc.PermissionError("no")))
@@ -105,8 +125,27 @@ class Copying(Base):
             assert storage.content("target") == b"content"
             assert not storage.exists("x")
 
+    @WAYS
     @needs(Capability.MOVE)
-    def test_case_51_a_source_that_changes_stays(self, storage: Storage) -> None:
+    def test_case_51_no_answer_ever_loses_no_content(self, own: bool, storage: Storage) -> None:
+        storage.upload("x", b"content")
+        flaky, _ = faulty(
+            _way(storage, own),
+            *(Rule(verb=v, lost=True, times=None, error=_final()) for v in ("move", "delete")),
+        )
+        try:
+            flaky.move("target", "x")
+        except exc.ConnectionError:
+            pass
+        there = [location for location in ("x", "target") if storage.exists(location)]
+        assert there
+        for location in there:
+            assert storage.content(location) == b"content"
+
+    @WAYS
+    @needs(Capability.MOVE)
+    def test_case_51_a_source_that_changes_stays(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         if self.gap("conditions"):
             return
         storage.upload("x", b"first")
@@ -119,8 +158,10 @@ class Copying(Base):
             assert storage.content("x") == b"second"
         assert not faults.rules[0].hits or storage.content("x") == b"second"
 
+    @WAYS
     @needs(Capability.COPY)
-    def test_case_52_large_copy(self, storage: Storage) -> None:
+    def test_case_52_large_copy(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         content = payload(3 * storage.settings.part_size + 100)
         made = storage.upload("x", ragged(content))
         result = storage.copy("copy", made)
@@ -144,8 +185,10 @@ class Copying(Base):
             broken.remove("x")
         self.assert_stands(storage, made, b"again")
 
+    @WAYS
     @needs(Capability.REMOVE)
-    def test_case_54_remove_many(self, storage: Storage) -> None:
+    def test_case_54_remove_many(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         names = ["a&b", "<tag>", "a b", "ü/ü", "'\"", "☺", "%20", "+", "a" * 200]
         store(storage, [*names, "stays"])
         assert storage.remove_many([*names, "missing", storage.analyze("a b")]) == []
@@ -162,8 +205,10 @@ class Copying(Base):
         assert all(isinstance(error, exc.PermissionError) for error in errors)
         assert storage.exists("stays")
 
+    @WAYS
     @needs(Capability.APPEND)
-    def test_append(self, storage: Storage) -> None:
+    def test_append(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         with pytest.raises(exc.MissingFileError):
             storage.append("x", b"x")
         made = storage.upload("x", b"one ", content_type="text/x-special")
@@ -183,8 +228,10 @@ class Copying(Base):
             storage.append("x", ["text"])
         assert storage.size("x") == 14 + len(large)
 
+    @WAYS
     @needs(Capability.APPEND)
-    def test_append_nothing_is_lost_or_applied_twice(self, storage: Storage) -> None:
+    def test_append_nothing_is_lost_or_applied_twice(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         storage.upload("x", b"")
         done: list[bytes] = []
 
@@ -207,8 +254,10 @@ class Copying(Base):
         assert len(content) == sum(map(len, done))
         assert all(content.count(piece) == 1 for piece in done)
 
+    @WAYS
     @needs(Capability.COMPOSE)
-    def test_compose(self, storage: Storage, make: Make) -> None:
+    def test_compose(self, own: bool, storage: Storage, make: Make) -> None:
+        storage = _way(storage, own)
         pieces = [payload(n * 1000, n) for n in range(5)]
         for number, piece in enumerate(pieces):
             storage.upload(f"{number}", piece, content_type=f"text/x-{number}")
@@ -233,8 +282,10 @@ class Copying(Base):
         assert [storage.content(f"{number}") for number in range(5)] == pieces
         assert self.leftovers(storage) == []
 
+    @WAYS
     @needs(Capability.COMPOSE)
-    def test_compose_of_many_and_large(self, storage: Storage) -> None:
+    def test_compose_of_many_and_large(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
         names = [f"{number:02}" for number in range(40)]
         store(storage, names)
         storage.compose("many", *names)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from file_keeper import Capability, Storage, Upload, exc, make_upload
 
 from ..counting import counted
@@ -26,7 +25,7 @@ METADATA = {
     "título": "Résumé 文件 😀",
     "x": " a ",
     "empty": "",
-    "Camel-Case": "Value; with=signs, and \"quotes\"",
+    "Camel-Case": 'Value; with=signs, and "quotes"',
     "plain_key1": "plain value",
     "looks_encoded": "=?utf-8?b?eA==?=",
     "percent": "100%25",
@@ -120,9 +119,13 @@ class Create(Base):
         spooled.seek(0)
         at_offset = io.BytesIO(b"skipped" + content)
         at_offset.seek(7)
-        with pipe(content) as piped, path.open("rb") as file, path.open("rb", buffering=0) as raw, spooled, path.open(
-            encoding="latin-1"
-        ) as text:
+        with (
+            pipe(content) as piped,
+            path.open("rb") as file,
+            path.open("rb", buffering=0) as raw,
+            spooled,
+            path.open(encoding="latin-1") as text,
+        ):
             source: Any = {
                 "bytes": content,
                 "bytearray": bytearray(content),

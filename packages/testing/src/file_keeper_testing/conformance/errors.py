@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from file_keeper import Capability, FileData, Storage, exc
 from file_keeper.backend import OPTIONAL
 
@@ -86,7 +85,9 @@ class Errors(Base):
     """What goes wrong, and how it is told."""
 
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-    def test_case_68_each_fault_at_each_verb(self, kind: type[exc.FilesError], storage: Storage, tmp_path: Path) -> None:
+    def test_case_68_each_fault_at_each_verb(
+        self, kind: type[exc.FilesError], storage: Storage, tmp_path: Path
+    ) -> None:
         for location in ("x", "y"):
             storage.upload(location, b"content")
         broken, faults = faulty(storage)

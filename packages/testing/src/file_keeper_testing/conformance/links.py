@@ -7,7 +7,6 @@ import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
-
 from file_keeper import Capability, SignedURL, Storage, exc
 
 from ..counting import counted

@@ -6,7 +6,6 @@ import fnmatch
 from itertools import islice
 
 import pytest
-
 from file_keeper import Capability, FileData, Storage, exc
 
 from ..counting import counted

@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import pytest
-
 from file_keeper import Capability, FileData, Storage, exc
 
 from ..sources import KiB, OnlyRead, payload, ragged

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-
 from file_keeper import Capability, Storage, exc
 from file_keeper.backend import Backend, Body, Wrapper
 
@@ -23,6 +22,8 @@ from ..sources import MiB, payload
 from .base import Base, needs, operations
 
 T = TypeVar("T")
+
+READING = Capability.STREAM | Capability.RANGE | Capability.ANALYZE
 
 
 class Closing(Wrapper):
@@ -74,7 +75,7 @@ class Read(Base):
     @needs(Capability.STREAM)
     def test_case_29_missing_at_the_call(self, storage: Storage, tmp_path: Path) -> None:
         for name, (capability, operate) in operations(storage, "missing", str(tmp_path)).items():
-            if capability not in Capability.STREAM | Capability.RANGE | Capability.ANALYZE or name == "empty range":
+            if not capability & READING or name == "empty range":
                 continue
             with pytest.raises(exc.MissingFileError) as caught:
                 operate()
@@ -92,8 +93,7 @@ class Read(Base):
             assert not storage.remove(location)
             assert storage.remove_many([location]) == []
             for name, (capability, operate) in operations(storage, location, str(tmp_path)).items():
-                reading = capability in Capability.STREAM | Capability.RANGE | Capability.ANALYZE
-                if (reading and name != "empty range") or name in ("copy from", "move from", "append"):
+                if (capability & READING and name != "empty range") or name in ("copy from", "move from", "append"):
                     if storage.supports(capability):
                         with pytest.raises(exc.MissingFileError):
                             operate()
@@ -355,7 +355,9 @@ class Read(Base):
         assert target.read_bytes() == content
         assert told[-1] == (len(content), len(content))
         assert [done for done, _ in told] == sorted(done for done, _ in told)
-        broken, _ = faulty(storage, Rule(verb="read", error=exc.PermissionError("no"), nth=2 if large else 1))
+        # The whole may come in one request, or in several ranges.
+        nth = 2 if large and storage.limits.ranges else 1
+        broken, _ = faulty(storage, Rule(verb="read", error=exc.PermissionError("no"), nth=nth))
         with pytest.raises(exc.PermissionError):
             broken.download("x", target)
         assert target.read_bytes() == content

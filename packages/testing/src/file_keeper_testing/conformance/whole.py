@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-
 from file_keeper import Capability, Storage, exc
 from file_keeper.backend import OPTIONAL, VERBS, Backend, Wrapper
 from file_keeper.resilience import retry
@@ -167,7 +166,9 @@ class Whole(Base):
 
     @needs(Capability.MULTIPART)
     def test_case_74_parts_are_sent_concurrently(self, make: Make, storage: Storage) -> None:
-        watched, counter = counted(faulty(make(max_concurrency=3), Rule(verb="multipart_put", times=None, delay=0.05))[0])
+        watched, counter = counted(
+            faulty(make(max_concurrency=3), Rule(verb="multipart_put", times=None, delay=0.05))[0]
+        )
         content = payload(6 * storage.settings.part_size)
         watched.upload("x", ragged(content))
         assert storage.content("x") == content
