@@ -182,14 +182,14 @@ class SeekableFile(io.RawIOBase):
     The first read asks for a little; who goes on reading gets the rest in one request.
     """
 
-    def __init__(self, backend: Backend[Any], key: str, mode: str = "rb", *, tell: Tell = _quiet):
+    def __init__(self, backend: Backend[Any], key: str, *, name: str = "", tell: Tell = _quiet):
         super().__init__()
         self._tell = tell
         self._backend = backend
         self._key = key
         self.info = backend.head(key)
-        self.name = key
-        self.mode = mode
+        self.name = name or key
+        self.mode = "rb"
         self._position = 0
         self._reader: Reader | None = None
         self._at = 0
@@ -228,6 +228,21 @@ class SeekableFile(io.RawIOBase):
         self._position += count
         self._at = self._position
         return count
+
+    def readall(self) -> bytes:
+        """Give all that is left, in one request more at most."""
+        if self.closed:
+            raise ValueError("the file is closed")
+        if self._position >= self.info.size:
+            return b""
+        reader = self._reader
+        if reader is None or self._at != self._position or self._last_end < self.info.size:
+            self._last_end = self._position  # as one who goes on reading
+            reader = self._open(0)
+        content = reader.readall()
+        self._position += len(content)
+        self._at = self._position
+        return content
 
     def _open(self, wanted: int) -> Reader:
         sequential = self._position == self._last_end

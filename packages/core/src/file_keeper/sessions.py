@@ -197,14 +197,18 @@ class Sessions:
     def _parts(self, state: State) -> list[State]:
         return [dict(part) for part in cast("list[State]", state.get("parts", []))]
 
+    def check_number(self, part: int) -> None:
+        """Refuse what cannot be the number of a part. :raises MultipartUploadError: always"""
+        if isinstance(part, bool) or not isinstance(part, int) or part < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise exc.MultipartUploadError(f"the number of a part is 0 or more, not {part!r}")
+        if part >= (most := self._backend.limits.parts_max):
+            raise exc.MultipartUploadError(f"part {part}: at most {most} parts are taken")
+
     def multipart_update(self, data: FileData, upload: Upload, part: int) -> FileData:
         state = self._state(data, "multipart")
         ref = self._ref(data, state)
         limits = self._backend.limits
-        if isinstance(part, bool) or not isinstance(part, int) or part < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise exc.MultipartUploadError(f"the number of a part is 0 or more, not {part!r}")
-        if part >= limits.parts_max:
-            raise exc.MultipartUploadError(f"part {part}: at most {limits.parts_max} parts are taken")
+        self.check_number(part)
         others = [other for other in self._parts(state) if other["part"] != part]
         room = data.size - sum(other["size"] for other in others)
         crc = {data.algorithm} if data.algorithm in hashing.CRCS else set[str]()

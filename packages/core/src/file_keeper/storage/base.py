@@ -57,7 +57,8 @@ def operation(
                     raise self._cannot(needs)  # pyright: ignore[reportPrivateUsage]
                 return method(self, *args, **kwargs)
             except exc.FilesError as error:
-                error.within(self.name, title, name_of(args[0]) if args else "")
+                about = args[0] if args else kwargs.get("file", kwargs.get("data"))
+                error.within(self.name, title, name_of(about))
                 raise
 
         return call
@@ -76,6 +77,8 @@ def seconds_of(duration: Duration) -> float:
         seconds = duration.total_seconds() if isinstance(duration, timedelta) else parse_duration(duration)
     except (ValueError, TypeError):
         raise exc.StorageDataError(f"{duration!r} is not a duration such as 900, '15m' or a timedelta") from None
+    if seconds < 0:
+        raise exc.StorageDataError(f"a duration is not negative: {duration!r}")
     return seconds
 
 
@@ -113,6 +116,7 @@ class Base:
         self._listing = Listing(self._verbs, self._root, self._room)
         self._sessions = Sessions(self._verbs, settings, self._root)
         self._disabled = self._parse_disabled(settings)
+        self._check_defaults(settings)
         _alive.add(self)
 
     @staticmethod
@@ -127,6 +131,17 @@ class Base:
                     f"known are {', '.join(member.name or '' for member in Capability)}"
                 ) from None
         return result
+
+    def _check_defaults(self, settings: Settings) -> None:
+        """Check what every upload gets, before the first one."""
+        if settings.metadata or settings.headers:
+            option = "metadata"
+            try:
+                attributes.encode(settings.metadata, self.limits, settings.hashing_algorithm)
+                option = "headers"
+                attributes.check_headers(settings.headers)
+            except exc.ContentError as error:
+                raise exc.InvalidStorageConfigurationError(f"option {option!r}: {error.message}") from None
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
@@ -344,6 +359,15 @@ class Base:
         try:
             yield
         except exc.FilesError as error:
+            error.within(location=name_of(file))
+            raise
+
+    @contextmanager
+    def _from(self, file: FileOrLocation) -> Generator[None]:
+        """What is missing in here is the source `file`; anything else is about the target of the operation."""
+        try:
+            yield
+        except exc.MissingFileError as error:
             error.within(location=name_of(file))
             raise
 

@@ -90,6 +90,7 @@ class Links(Base):
     def multipart_signed(self, data: FileData, part: int, duration: Duration) -> SignedURL:
         """Sign the sending of one part of a multipart upload, for a browser; then :meth:`multipart_refresh`."""
         key, ref = self._sessions.ref(data)
+        self._sessions.check_number(part)
         options = SignOptions(duration=validity(duration), upload=ref, part=part)
         request = self._verbs.sign("part", key, options)
         return SignedURL.make(request.url, request.method, request.headers, options.duration)

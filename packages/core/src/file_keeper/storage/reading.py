@@ -68,7 +68,7 @@ class Reading(Base):
         info = download(self._verbs, key, target, self.settings, progress)
         return self._describe(info, name_of(file))
 
-    @operation(Capability.ANALYZE)
+    @operation(Capability.ANALYZE | Capability.STREAM)
     def verify(self, file: FileOrLocation, *, record: bool = False, progress: Progress | None = None) -> FileData:
         """Read the whole file and compare it with its recorded hash, and with that of `file` if it has one.
 

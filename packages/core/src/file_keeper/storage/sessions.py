@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from .. import exc
@@ -11,11 +10,10 @@ from ..backend import (
     Capability,
 )
 from ..data import FileData
-from ..settings import parse_duration
 from ..transfer import Plan
 from ..types import Uploadable
 from ..upload import make_upload
-from .base import Base, Duration, operation
+from .base import Base, Duration, operation, seconds_of
 
 
 class InParts(Base):
@@ -127,12 +125,4 @@ class InParts(Base):
         :return: how many were dropped
         """
         with self._at("cleanup_uploads"):
-            try:
-                seconds = (
-                    older_than.total_seconds() if isinstance(older_than, timedelta) else parse_duration(older_than)
-                )
-            except (ValueError, TypeError):
-                raise exc.StorageDataError(
-                    f"{older_than!r} is not a duration such as 3600, '1d' or a timedelta"
-                ) from None
-            return self._sessions.cleanup(seconds)
+            return self._sessions.cleanup(seconds_of(older_than))

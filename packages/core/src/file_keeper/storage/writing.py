@@ -67,7 +67,7 @@ class Writing(Reading):
         )
         return self._send(location, make_upload(upload), plan, meant)
 
-    @operation(Capability.CREATE)
+    @operation(Capability.CREATE, "open")
     def _writer(self, location: str, mode: str, **options: Any) -> Writer:
         key = self._key(location, writing=True)
         if "x" in mode:
@@ -116,7 +116,7 @@ class Writing(Reading):
 
     @operation(Capability.STREAM, "open")
     def _reader(self, file: FileOrLocation) -> SeekableFile:
-        return SeekableFile(self._verbs, self._key(file), tell=self._told("open", file))
+        return SeekableFile(self._verbs, self._key(file), name=name_of(file), tell=self._told("open", file))
 
     @operation(Capability.APPEND)
     def append(self, file: FileOrLocation, upload: Uploadable, /) -> FileData:
