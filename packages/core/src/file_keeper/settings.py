@@ -186,8 +186,8 @@ KNOWN: dict[str, Known] = {
         (
             "gcs",
             "gcs",
-            "bucket_name project_id credentials_file credentials endpoint client_options public_endpoint client"
-            " anonymous storage_class",
+            "bucket_name project_id project credentials_file credentials endpoint client_options public_endpoint client"
+            " anonymous storage_class iam_endpoint",
         ),
         (
             "azure",
