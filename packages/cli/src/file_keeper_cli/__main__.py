@@ -1,0 +1,5 @@
+"""``python -m file_keeper_cli`` is ``file-keeper``."""
+
+from . import main
+
+main()

@@ -1,0 +1,303 @@
+"""Commands that move bytes: put, get, cat, cp, mv, rm."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+import file_keeper as fk
+import typer
+from file_keeper import exc, hashing
+
+from . import local
+from .config import Address
+from .errors import UsageError
+from .output import file_record, hash_text, many, size_text
+from .session import Session
+
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All files below a folder.")]
+Glob = Annotated[
+    str,
+    typer.Option("--glob", metavar="PATTERN", help="Of them, those whose whole location matches; * crosses /."),
+]
+Overwrite = Annotated[
+    bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace what is there; else as configured.")
+]
+
+
+def expand(
+    session: Session, texts: Iterable[str], *, recursive: bool = False, glob: str = ""
+) -> Iterator[tuple[Address, str]]:
+    """Give the files that are meant, each with its name relative to what was asked for.
+
+    :raises MissingFileError: when a folder or a pattern has none
+    """
+    for text in texts:
+        if not (recursive or glob):
+            address = session.file(text)
+            yield address, address.name
+            continue
+        folder = Address.parse(text).within("")
+        # The whole listing is taken first: what follows may write into the same folder, or remove from it.
+        prefix = folder.location
+        locations = list(session.storage(folder).scan(prefix=prefix, glob=glob))
+        if not locations:
+            what = f"matches {glob!r} in {folder}" if glob else f"lies in {folder}"
+            raise exc.MissingFileError(f"no file {what}")
+        for location in locations:
+            yield Address(folder.storage, location), location[len(prefix) :]
+
+
+def _pairs(texts: list[str] | None, what: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{what} takes name=value, not {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _expected(text: str) -> dict[str, str]:
+    algorithm, colon, value = text.rpartition(":")
+    return {"hash": value, "algorithm": algorithm if colon else ""} if text else {}
+
+
+def _sources(files: list[str], recursive: bool) -> Iterator[tuple[str, str]]:
+    """Give what is to be put: path (``-``: stdin), and name in the target folder."""
+    for path in files:
+        if path != "-" and os.path.isdir(path):
+            if not recursive:
+                raise UsageError(f"{path} is a folder: --recursive puts what lies below it")
+            yield from local.below(path)
+        else:
+            yield path, os.path.basename(path)
+
+
+def put(
+    session: Session,
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Local files; - is stdin.")],
+    target: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="Where to; a folder ends with / .")],
+    overwrite: Overwrite = None,
+    recursive: Recursive = False,
+    content_type: Annotated[
+        str, typer.Option("--type", metavar="MIME", help="The content type; else told from content and name.")
+    ] = "",
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", "-m", metavar="NAME=VALUE", help="Kept with the file.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Cache-Control, Content-Disposition, -Encoding or -Language."),
+    ] = None,
+    hash: Annotated[
+        str, typer.Option(metavar="[ALGORITHM:]HEX", help="What the content must have, else nothing is stored.")
+    ] = "",
+) -> None:
+    """Store files: whole or not at all, of any size, stdin too.
+
+    What is there is not replaced, unless --overwrite or the configuration say so.
+    """
+    where = Address.parse(target)
+    storage = session.storage(where)
+    options: dict[str, Any] = {
+        "overwrite": overwrite,
+        "content_type": content_type,
+        "metadata": _pairs(metadata, "--metadata"),
+        "headers": _pairs(header, "--header"),
+        **_expected(hash),
+    }
+    into_folder = where.is_folder() or len(files) > 1 or (files[0] != "-" and os.path.isdir(files[0]))
+    if not where.is_folder() and len(files) > 1:
+        raise UsageError(f"several files go into a folder: write {where}/")
+    if hash and into_folder and (len(files) > 1 or recursive):
+        raise UsageError("--hash is for one file")
+    if into_folder and "-" in files:
+        raise UsageError("stdin has no name: give the whole location")
+    for path, name in _sources(files, recursive):
+        with session.attempt():
+            address = where.within(name) if into_folder else where
+            with session.progress(address.name) as tell:
+                if path == "-":
+                    upload = fk.make_upload(sys.stdin.buffer)
+                    upload.filename = address.name
+                    stored = storage.upload(address.location, upload, progress=tell, **options)
+                else:
+                    with open(path, "rb") as file:
+                        stored = storage.upload(address.location, file, progress=tell, **options)
+            _stored(session, address, stored)
+
+
+def _stored(session: Session, address: Address, file: fk.FileData) -> None:
+    record = file_record(session.storage(address).name, file)
+    text = f"{address}  {size_text(file.size)}  {file.content_type}  {hash_text(file)}"
+    session.output.done(record, text)
+
+
+def get(
+    session: Session,
+    source: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="The file; with -r or --glob a folder.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A local path or folder; - is stdout.", show_default="here")
+    ] = ".",
+    recursive: Recursive = False,
+    glob: Glob = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace local files.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare what was written with the recorded hash.")
+    ] = True,
+) -> None:
+    """Get files: each appears at its local path when all of it is there.
+
+    Nothing is written outside of the target folder, whatever the files are called.
+    """
+    several = recursive or bool(glob)
+    if target == "-":
+        if several:
+            raise UsageError("several files go into a folder, or one after the other to `file-keeper cat`")
+        _copy_out(session, session.file(source))
+        return
+    into_folder = several or target.endswith(("/", os.sep)) or os.path.isdir(target)
+    for address, name in expand(session, (source,), recursive=recursive, glob=glob):
+        with session.attempt():
+            path = local.place_in(target, name) if into_folder else target
+            storage = session.storage(address)
+            with local.arriving(path, overwrite=overwrite) as staged:
+                with session.progress(address.name) as tell:
+                    file = storage.download(address.location, staged, progress=tell)
+                if verify and file.hash:
+                    _compare(staged, file)
+            record = {**file_record(storage.name, file), "path": path}
+            session.output.done(record, f"{path}  {size_text(file.size)}  {hash_text(file)}")
+
+
+def _compare(path: str, file: fk.FileData) -> None:
+    hasher = hashing.new(file.algorithm)
+    with open(path, "rb", buffering=0) as written:
+        while chunk := written.read(1 << 20):
+            hasher.update(chunk)
+    if hasher.hexdigest() != file.hash:
+        raise exc.UploadHashMismatchError(
+            f"the {file.algorithm} of what was read is {hasher.hexdigest()}, recorded was {file.hash}: it is damaged",
+            operation="get",
+            location=file.location,
+        )
+
+
+def _copy_out(session: Session, address: Address) -> None:
+    with session.storage(address).stream(address.location) as stream:
+        for chunk in stream:
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def cat(
+    session: Session,
+    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+) -> None:
+    """Write files to stdout, byte for byte, one after the other."""
+    for text in files:
+        _copy_out(session, session.file(text))
+
+
+def cp(
+    session: Session,
+    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+    target: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="Where to; a folder ends with / .")],
+    overwrite: Overwrite = None,
+    recursive: Recursive = False,
+    glob: Glob = "",
+) -> None:
+    """Copy files in a storage (on its server) or to another one; type, metadata and hash go with them."""
+    _carry(session, files, target, overwrite, recursive, glob, move=False)
+
+
+def mv(
+    session: Session,
+    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+    target: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="Where to; a folder ends with / .")],
+    overwrite: Overwrite = None,
+    recursive: Recursive = False,
+    glob: Glob = "",
+) -> None:
+    """Move files in a storage or to another one: each is removed here when it is there."""
+    _carry(session, files, target, overwrite, recursive, glob, move=True)
+
+
+def _carry(
+    session: Session,
+    files: list[str],
+    target: str,
+    overwrite: bool | None,
+    recursive: bool,
+    glob: str,
+    *,
+    move: bool,
+) -> None:
+    where = Address.parse(target)
+    destination = session.storage(where)
+    several = len(files) > 1 or recursive or bool(glob)
+    if several and not where.is_folder():
+        raise UsageError(f"several files go into a folder: write {where}/")
+    for address, name in expand(session, files, recursive=recursive, glob=glob):
+        with session.attempt():
+            to = where.within(name) if where.is_folder() else where
+            storage = session.storage(address)
+            if storage is destination:
+                made = (storage.move if move else storage.copy)(to.location, address.location, overwrite=overwrite)
+            else:
+                between = storage.move_synthetic if move else storage.copy_synthetic
+                with session.progress(address.name) as tell:
+                    made = between(to.location, address.location, destination, overwrite=overwrite, progress=tell)
+            record = {**file_record(destination.name, made), "source": str(address)}
+            session.output.done(record, f"{address} -> {to}  {size_text(made.size)}")
+
+
+def rm(
+    session: Session,
+    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+    recursive: Recursive = False,
+    glob: Glob = "",
+    force: Annotated[bool, typer.Option("--force", "-f", help="What is not there is fine.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many are removed.")] = False,
+) -> None:
+    """Remove files. With -r or --glob it asks first, unless --yes."""
+    if not (recursive or glob):
+        for text in files:
+            with session.attempt():
+                address = session.file(text)
+                storage = session.storage(address)
+                removed = storage.remove(address.location)
+                if not (removed or force):
+                    raise exc.MissingFileError(
+                        "there is no file", storage=storage.name, operation="remove", location=address.location
+                    )
+                session.output.done(
+                    {"storage": storage.name, "location": address.location, "removed": removed},
+                    f"removed {address}" if removed else f"{address} was not there",
+                )
+        return
+    for text in files:
+        with session.attempt():
+            _remove_all(
+                session, Address.parse(text), [a for a, _ in expand(session, (text,), recursive=True, glob=glob)], yes
+            )
+
+
+def _remove_all(session: Session, folder: Address, found: list[Address], yes: bool) -> None:
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{many(len(found), 'file')} in {folder} would be removed: --yes says that this is meant")
+        typer.confirm(f"Remove {many(len(found), 'file')} in {folder}?", abort=True, err=True)
+    storage = session.storage(folder)
+    failures = storage.remove_many(address.location for address in found)
+    for failure in failures:
+        session.fail(failure)
+    failed = {failure.location for failure in failures}
+    for address in found:
+        if address.location not in failed:
+            session.output.done(
+                {"storage": storage.name, "location": address.location, "removed": True}, f"removed {address}"
+            )

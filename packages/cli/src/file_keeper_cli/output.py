@@ -1,0 +1,118 @@
+"""What a command says: lines for people, one JSON document a line for programs, errors beside them on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import file_keeper as fk
+
+from . import errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def file_record(storage: str, file: fk.FileData) -> dict[str, Any]:
+    """Give a file to programs: what :meth:`file_keeper.FileData.as_dict` gives, and the storage it lies in."""
+    record = {"storage": storage, **file.as_dict()}
+    del record["storage_data"]
+    return record
+
+
+def size_text(size: int) -> str:
+    """Say a size to people."""
+    return fk.humanize_filesize(size)
+
+
+def many(number: int, noun: str) -> str:
+    """Say how many: ``1 file``, ``2 files``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def hash_text(file: fk.FileData) -> str:
+    """Say a hash with its algorithm; ``-`` where none is known."""
+    return f"{file.algorithm}:{file.hash}" if file.hash else "-"
+
+
+def time_text(moment: datetime | None) -> str:
+    """Say a moment in the time of the place."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else "-"
+
+
+class Output:
+    """Where a command writes.
+
+    :param as_json: one JSON document a line instead of text
+    :param quiet: no text but what was asked for
+    :param debug: errors with their traceback
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, debug: bool = False):
+        self.as_json = as_json
+        self.quiet = quiet
+        self.debug = debug
+
+    def line(self, text: str) -> None:
+        """Write a line to stdout: an answer."""
+        sys.stdout.write(text + "\n")
+
+    def record(self, record: Mapping[str, Any], text: str) -> None:
+        """Write an answer: the record as JSON, or the text."""
+        self.line(json.dumps(record, ensure_ascii=False) if self.as_json else text)
+
+    def done(self, record: Mapping[str, Any], text: str) -> None:
+        """Write what was done: the record as JSON, or the text unless quiet."""
+        if self.as_json or not self.quiet:
+            self.record(record, text)
+
+    def note(self, text: str) -> None:
+        """Write a remark to stderr, for people only."""
+        if not (self.as_json or self.quiet):
+            sys.stdout.flush()
+            sys.stderr.write(text + "\n")
+
+    def error(self, error: BaseException) -> None:
+        """Write an error to stderr."""
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        if self.debug:
+            sys.stderr.write("".join(traceback.format_exception(error)))
+        if self.as_json:
+            sys.stderr.write(json.dumps(errors.as_record(error), ensure_ascii=False) + "\n")
+        else:
+            sys.stderr.write(f"file-keeper: {errors.describe(error)}\n")
+        sys.stderr.flush()
+
+    def console(self) -> Console:
+        """Give a console for tables on stdout; in a pipe they are as wide as their content."""
+        from rich.console import Console
+
+        console = Console(highlight=False, markup=False, emoji=False)
+        return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=400)
+
+    def progress_shown(self) -> bool:
+        """Tell whether somebody looks at stderr."""
+        return not (self.as_json or self.quiet) and sys.stderr.isatty()
+
+
+def use_utf8() -> None:
+    """Make stdout and stderr take every name: locations are Unicode, local names may not even be that."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def give_up_stdout() -> None:
+    """Nobody reads stdout any more: what is left in its buffer goes nowhere, without a word."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
