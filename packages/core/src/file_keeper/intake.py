@@ -24,7 +24,7 @@ def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int
     :param size: bytes of the whole, ``None`` when unknown
     :raises LargeUploadError: when `size` does not fit
     """
-    base = max(part_size, limits.part_min)
+    base = min(max(part_size, limits.part_min), limits.part_max)
     if size is not None:
         if size > limits.object_max:
             raise exc.LargeUploadError(
@@ -32,13 +32,26 @@ def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int
                 f"the largest object here {humanize_filesize(limits.object_max)}"
             )
         least = -(-size // limits.parts_max)
-        if least > base:
-            base = -(-least // MiB) * MiB
-        if base > limits.part_max:
+        if least > limits.part_max:
             raise exc.LargeUploadError(f"{humanize_filesize(size)} do not fit into {limits.parts_max} parts")
+        if least > base:
+            base = min(limits.part_max, -(-least // MiB) * MiB)
         return itertools.repeat(base)
     step = limits.parts_max if limits.equal_parts else max(1, limits.parts_max // 10)
     return (min(limits.part_max, base << (number // step)) for number in range(limits.parts_max))
+
+
+def monotonic(progress: Progress) -> Progress:
+    """Give a progress callback that is told only of what is new, whatever begins again beneath it."""
+    told = -1
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        if done > told:
+            told = done
+            progress(done, total)
+
+    return tell
 
 
 class Reader:
@@ -51,7 +64,6 @@ class Reader:
         self._hashers = {name: hashing.new(name) for name in algorithms}
         self._head = memoryview(b"")
         self._progress = progress
-        self._done = -1
         self._final: dict[str, str] | None = None
 
     def look(self, size: int) -> memoryview:
@@ -65,7 +77,8 @@ class Reader:
         count = min(len(self._head), len(target))
         if count:
             target[:count] = self._head[:count]
-            self._head = self._head[count:]
+            # Nothing is kept of a beginning that was handed over: an empty slice would hold all of it.
+            self._head = self._head[count:] or memoryview(b"")
         if count < len(target):
             count += self._take(target[count:])
         return count
@@ -102,8 +115,7 @@ class Reader:
 
     def tell(self, done: int) -> None:
         """Tell the user's callback how many bytes are sent; it may raise, which cancels the upload."""
-        if self._progress is not None and done > self._done:
-            self._done = done
+        if self._progress is not None:
             self._progress(done, self._upload.size)
 
 

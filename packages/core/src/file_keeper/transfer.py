@@ -16,7 +16,7 @@ from typing import Any
 from . import attributes, contenttype, exc
 from .backend import Backend, MultipartRef, ObjectInfo, Part, UploadLost, WriteOptions
 from .backend.contract import RESUMABLE_MULTIPLE, MiB
-from .intake import Pipe, Reader, fill_piece, part_sizes
+from .intake import Pipe, Reader, fill_piece, monotonic, part_sizes
 from .resilience.retry import TOKEN
 from .settings import Settings, humanize_filesize
 from .types import Progress
@@ -78,27 +78,33 @@ class Engine:
         :raises ExistingFileError, ChangedFileError: by the conditions of the plan
         :raises UploadMismatchError: when the content is not what was declared
         """
+        if plan.progress is not None:
+            plan = dataclasses.replace(plan, progress=monotonic(plan.progress))
         try:
             try:
                 return self._send(upload, plan)
             except UploadLost as error:
-                self._lost(upload, plan, error)
+                self._lost(upload, plan, error, again=upload.seekable_stream is not None)
+            try:
                 return self._send(upload, plan)
+            except UploadLost as error:
+                self._lost(upload, plan, error, again=False)
+                raise
         finally:
             upload.release()
 
-    def _lost(self, upload: Upload, plan: Plan, error: UploadLost) -> None:
+    def _lost(self, upload: Upload, plan: Plan, error: UploadLost, *, again: bool) -> None:
         """Decide what becomes of an upload whose parts the provider dropped for another writer's sake."""
         if plan.if_absent:
             self._precheck(plan)
-        if upload.seekable_stream is None:
-            if plan.if_absent:
-                raise exc.ConnectionError(
-                    "another writer of this location broke the upload and is gone: try it again", code=error.code
-                ) from error
-            raise exc.ChangedFileError(
-                "another writer of this location broke the upload, and the source cannot be read again"
+        if again:
+            return
+        why = "" if upload.seekable_stream is not None else ", and the source cannot be read again"
+        if plan.if_absent:
+            raise exc.ConnectionError(
+                f"another writer of this location broke the upload and is gone{why}: try it again", code=error.code
             ) from error
+        raise exc.ChangedFileError(f"another writer of this location broke the upload{why}", code=error.code) from error
 
     def _precheck(self, plan: Plan) -> None:
         try:
@@ -113,23 +119,23 @@ class Engine:
         reader = Reader(upload, {self.algorithm, *plan.expected}, plan.progress)
         threshold = min(self.threshold, limits.put_max)
         single = upload.size is None or upload.size <= threshold
-        if single:
-            ahead = min(threshold, threshold if upload.size is None else upload.size) + 1
+        if upload.size is None:
+            head = reader.look(max(threshold + 1, contenttype.SNIFF))
         else:
-            ahead = contenttype.SNIFF
-        head = reader.look(ahead)
+            head = reader.look(upload.size + 1 if single else contenttype.SNIFF)
         content_type = plan.content_type or upload.declared_type
         if not content_type:
             name = upload.filename or plan.name
             content_type = contenttype.detect(head, name, complete=reader.ended)
         draft = _Draft(self, plan, content_type, upload.size)
         reader.tell(0)
-        if single and reader.ended:
+        if single and reader.ended and reader.size <= threshold:
             reader.verify(plan.expected)
             digests = reader.digests
             reader.tell(reader.size)
             info = self.backend.put(plan.key, head, draft.options(digests, limits.put_digests, size=reader.size))
             return Sent(info, content_type, digests)
+        del head  # the reader alone holds it from here on, until it is sent
         if plan.if_absent:
             self._precheck(plan)
         if limits.streaming_put:
