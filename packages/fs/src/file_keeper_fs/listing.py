@@ -200,4 +200,4 @@ def _is_text(name: str) -> bool:
 
 
 def _can_be(folder: str) -> bool:
-    return not any(segment in ("", ".", "..", RESERVED) for segment in folder.split("/")[:-1]) and "\0" not in folder
+    return not any(segment in ("", ".", "..") for segment in folder.split("/")[:-1]) and "\0" not in folder

@@ -36,6 +36,9 @@ DROPPED = "old-"
 NEW = "new-"
 """What the directories of uploads that are being begun begin with."""
 
+SCRATCH = frozenset(("sessions",))
+"""The directories of the core under the reserved segment."""
+
 _ID = re.compile(r"[0-9a-f]{32}")
 _PART = re.compile(r"[0-9]{8}")
 
@@ -246,6 +249,8 @@ def holds(tree: Tree, prefix: str) -> Iterator[tuple[str, Directory, Directory]]
                         continue
                     raise
                 with hold:
+                    # The core keeps unpublished objects below it, which are staged as everything is.
+                    stack.extend(f"{key}{RESERVED}/{name}/" for name in hold.names() if name in SCRATCH)
                     yield key, above, hold
 
 

@@ -24,10 +24,13 @@ LOCK = "lock"
 
 
 def segments_of(key: str) -> list[str]:
-    """Cut a key into segments. :raises MissingFileError: for one that no path can have"""
+    """Cut a key into segments. Keys of the core's own under the reserved segment are keys like any other.
+
+    :raises MissingFileError: for a segment that no path can have
+    """
     segments = key.split("/")
     for segment in segments:
-        if segment in ("", ".", "..", RESERVED) or "\0" in segment:
+        if segment in ("", ".", "..") or "\0" in segment:
             raise exc.MissingFileError(f"a file system has no segment {segment!r}")
     return segments
 
