@@ -6,6 +6,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 from . import attributes, contenttype, exc, hashing
@@ -124,8 +125,10 @@ class Sessions:
         wanted = self._settings.hashing_algorithm
         info = dataclasses.replace(info, content_type=info.content_type or data.content_type, size=data.size)
         if self._backend.limits.local and wanted not in attributes.all_digests(info):
-            found = self._hash(info, wanted)
-            info = dataclasses.replace(info, digests={**info.digests, wanted: found})
+            # The next writer may be quick: this file is published, whatever stands there by now.
+            with suppress(exc.ChangedFileError, exc.MissingFileError):
+                found = self._hash(info, wanted)
+                info = dataclasses.replace(info, digests={**info.digests, wanted: found})
         made = attributes.describe(info, data.location, wanted)
         if not made.hash and data.hash:
             made = dataclasses.replace(made, hash=data.hash, algorithm=data.algorithm)

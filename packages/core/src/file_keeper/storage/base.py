@@ -8,7 +8,7 @@ import functools
 import os
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -328,7 +328,9 @@ class Base:
         wanted = self.settings.hashing_algorithm
         info = dataclasses.replace(info, digests=self._digests(info))
         if self.limits.local and (wanted not in info.digests or not info.content_type):
-            info = self._examine(info)
+            # What is replaced or removed while it is read was still there, or made, as `info` tells: that is no error.
+            with suppress(exc.ChangedFileError, exc.MissingFileError):
+                info = self._examine(info)
         return attributes.describe(info, location, wanted)
 
     def _examine(self, info: ObjectInfo) -> ObjectInfo:
