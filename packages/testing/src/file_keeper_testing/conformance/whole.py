@@ -234,8 +234,14 @@ class Whole(Base):
         content = payload(2 * storage.settings.part_size if large else 10)
         for number, verb in enumerate(("put", "multipart_complete", "multipart_put", "resumable_send")):
             flaky, faults = faulty(storage, Rule(verb=verb, lost=True))
-            made = flaky.upload(f"{number}", ragged(content))
-            assert made.size == len(content)
+            try:
+                made = flaky.upload(f"{number}", ragged(content))
+            except exc.ConnectionError:
+                # A body that is a stream is sent once: its lost answer cannot be asked for again.
+                assert storage.limits.streaming_put
+                assert large
+            else:
+                assert made.size == len(content)
             assert storage.content(f"{number}") == content
             assert storage.analyze(f"{number}").metadata == {}
             assert large or verb != "put" or faults.rules[0].hits == 1
