@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -88,18 +89,32 @@ class IterableBytesReader(io.RawIOBase):
         super().__init__()
         self._chunks: Iterator[Any] = iter(iterable)
         self._rest: Buffer = b""
+        self._taken = 0
+        self._broken = False
 
     def readable(self) -> bool:
         return True
+
+    def tell(self) -> int:
+        """Give the number of bytes that were read."""
+        return self._taken - len(self._rest)
 
     def _next(self) -> Buffer:
         """Give what is left over or the next chunk that is not empty; ``b""`` at the end."""
         if rest := self._rest:
             self._rest = b""
             return rest
-        for chunk in self._chunks:
-            if data := _bytes_like(chunk):
-                return data
+        if self._broken:
+            # A generator that raised looks like one at its end: what is missing must not go unnoticed.
+            raise exc.ContentError(f"the source broke off at byte {self._taken} before")
+        try:
+            for chunk in self._chunks:
+                if data := _bytes_like(chunk):
+                    self._taken += len(data)
+                    return data
+        except BaseException:
+            self._broken = True
+            raise
         return b""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -128,13 +143,16 @@ class IterableBytesReader(io.RawIOBase):
             return bytes(memoryview(first)[:size])
         if len(first) == size or not first:
             return bytes(first)
-        parts, total = [first], len(first)
+        # As bytes at once: a source may fill the same buffer again for its next chunk.
+        parts, total = [bytes(first)], len(first)
+        del first
         while total < size and (chunk := self._next()):
             if len(chunk) > size - total:
                 self._rest = memoryview(chunk)[size - total :]
                 chunk = memoryview(chunk)[: size - total]
-            parts.append(chunk)
+            parts.append(bytes(chunk))
             total += len(chunk)
+            del chunk
         return b"".join(parts)
 
     def readall(self) -> bytes:
@@ -151,6 +169,7 @@ class IterableBytesReader(io.RawIOBase):
                 chunk = memoryview(chunk)[:count]
             target[total : total + count] = chunk
             total += count
+            del chunk
         return total
 
     def close(self) -> None:
@@ -177,7 +196,9 @@ class PeekingReader(IterableBytesReader):
         chunk: Any = self._stream.read(CHUNK)
         if chunk is None:
             raise exc.ContentError("the source is non-blocking and has no data: it must block until it has some")
-        return _bytes_like(chunk)
+        data = _bytes_like(chunk)
+        self._taken += len(data)
+        return data
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         target = memoryview(buffer).cast("B")
@@ -186,7 +207,9 @@ class PeekingReader(IterableBytesReader):
             count = min(len(rest), len(target))
             target[:count] = memoryview(rest)[:count]
             self._rest = memoryview(rest)[count:] if count < len(rest) else b""
-        return count + fill(self._stream, target[count:])
+        more = fill(self._stream, target[count:])
+        self._taken += more
+        return count + more
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0 or size > CHUNK:
@@ -251,7 +274,8 @@ class PathReader(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        return self._open().seekable()
+        # Without opening it: an upload that is made need not be sent.
+        return self._file.seekable() if self._file else stat.S_ISREG(os.stat(self._path).st_mode)
 
     def fileno(self) -> int:
         return self._open().fileno()

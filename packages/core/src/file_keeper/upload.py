@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -44,11 +45,12 @@ class Upload:
         self.filename = filename or ""
         self.size = size
         self._content_type = check_content_type(content_type)
-        self._owned = owned
+        self._owned: Any = stream if owned else None
         self._seekable = is_seekable(stream)
-        self._origin = cast("Any", stream).tell() if self._seekable else 0
+        if not self._seekable and not isinstance(stream, IterableBytesReader):
+            stream = PeekingReader(stream)  # it counts, and can be looked into
+        self._origin = cast("Any", stream).tell()
         self._begun = False
-        self._taken = 0
         self.stream: Any = stream
 
     @property
@@ -57,9 +59,7 @@ class Upload:
         if not self._content_type:
             head = self.peek()
             if head is not None:
-                self._content_type = contenttype.detect(
-                    head, self.filename, complete=self._seekable and len(head) < contenttype.SNIFF
-                )
+                self._content_type = contenttype.detect(head, self.filename, complete=len(head) < contenttype.SNIFF)
         return self._content_type
 
     @property
@@ -77,7 +77,7 @@ class Upload:
                 return bytes(head[: fill(self.stream, memoryview(head))])
             finally:
                 self.stream.seek(here)
-        if isinstance(self.stream, IterableBytesReader) and not self._begun:
+        if self.stream.tell() == self._origin:
             return self.stream.peek(contenttype.SNIFF)
         return None
 
@@ -99,18 +99,16 @@ class Upload:
         """
         if self._seekable:
             self.stream.seek(self._origin)
-            self._taken = 0
-        elif self._begun:
+        elif self._begun or self.stream.tell() != self._origin:
             raise exc.ContentError(
-                f"the source is already read up to byte {self._taken} and cannot be read again: make a new upload"
+                f"the source is already read up to byte {self.stream.tell()} and cannot be read again: "
+                "make a new upload"
             )
 
     def read_into(self, target: memoryview) -> int:
         """Fill `target` from the stream; fewer bytes only at its end."""
         self._begun = True
-        count = fill(self.stream, target)
-        self._taken += count
-        return count
+        return fill(self.stream, target)
 
     def fingerprint(self) -> tuple[int, int] | None:
         """Give size and time of change (ns) of the file behind the stream, if there is one."""
@@ -122,8 +120,8 @@ class Upload:
 
     def release(self) -> None:
         """Close what the library opened."""
-        if self._owned:
-            self.stream.close()
+        if self._owned is not None:
+            self._owned.close()
 
     def __repr__(self) -> str:
         size = "unknown" if self.size is None else self.size
@@ -161,8 +159,6 @@ def _from_stream(stream: Any, filename: str = "", mime: str = "", *, size: int |
         raise TypeError("a text stream cannot be uploaded: open the file in binary mode, or give its .buffer")
     if size is None:
         size = _remaining(stream)
-    if size is None and not is_seekable(stream) and not isinstance(stream, IterableBytesReader):
-        stream = PeekingReader(stream)
     if not filename:
         name = getattr(stream, "name", "")
         filename = os.path.basename(name) if isinstance(name, str) else ""
@@ -210,11 +206,11 @@ def make_upload(value: Any, mime: str = "") -> Upload:
             return factory(value, mime)
     if hasattr(value, "read"):
         return _from_stream(value, mime=mime)
-    if hasattr(value, "__iter__"):
-        return Upload(IterableBytesReader(cast("Iterable[Any]", value)), content_type=mime)
     try:
         view = memoryview(value)
     except TypeError:
+        if hasattr(value, "__iter__"):
+            return Upload(IterableBytesReader(cast("Iterable[Any]", value)), content_type=mime)
         raise TypeError(f"cannot make an upload out of {type(value).__name__}: it has no bytes") from None
     return _from_bytes(view, mime)
 
@@ -250,9 +246,12 @@ make_upload.register(memoryview, _from_bytes)
 @make_upload.register(os.PathLike)
 def _(value: os.PathLike[str], mime: str = "") -> Upload:
     path = os.fspath(value)
-    size = os.stat(path).st_size
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    size = status.st_size or None
     reader = PathReader(path)
-    if not size:
+    if size is None:
         size = _remaining(reader)
         reader.close()
     return Upload(reader, os.path.basename(path), size, mime, owned=True)
