@@ -83,8 +83,12 @@ class Base:
     refused_characters: ClassVar[str] = ""
     r"""Printable characters that this provider does not take in new names (Azure: ``\``)."""
 
+    refused_endings: ClassVar[str] = ""
+    """Characters that no segment of a new name may end in, on this provider (Azure: ``.``)."""
+
     imports: ClassVar[Sequence[str]] = ()
-    """Modules that a process of its own imports before it makes a storage: those that register the adapter."""
+    """Modules (or paths of files) that a process of its own imports before it makes a storage: what registers the
+    adapter, unless an entry point does."""
 
     least_part: ClassVar[int] = 256 * KiB
     """Size of parts in the cases, unless the provider wants larger ones."""
@@ -130,6 +134,11 @@ class Base:
         for case, reason in self.emulator_gaps.items():
             if _covers(case, name):
                 pytest.skip(f"emulator gap {case}: {reason}")
+
+    def takes(self, name: str) -> bool:
+        """Tell whether this provider takes a new file of that name."""
+        ends = any(segment.endswith(tuple(self.refused_endings)) for segment in name.split("/"))
+        return not ends and not set(name) & set(self.refused_characters)
 
     def gap(self, name: str) -> str:
         """Give the reason of a declared gap, ``""`` when the backend does not have it."""
