@@ -257,6 +257,8 @@ class Sessions:
             old = known.get(part.number, {})
             same = old.get("size") == part.size and old.get("etag") == part.etag
             result.append(old if same else {"part": part.number, "size": part.size, "etag": part.etag})
+        if known and not result:
+            raise exc.MissingFileError("the provider has no part of this upload any more: begin again")
         return result
 
     def multipart_refresh(self, data: FileData) -> FileData:

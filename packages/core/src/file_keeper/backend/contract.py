@@ -542,16 +542,21 @@ _BASE = (
 
 def capabilities(backend: Backend[Any]) -> Capability:
     """Compute what a storage on this backend can do. This is the one table; nothing is declared beside it."""
-    verbs, limits = backend.verbs, backend.limits
+    limits = backend.limits
+    return _capabilities(backend.verbs, limits.metadata, limits.atomic_create, limits.part_min)
+
+
+@functools.cache
+def _capabilities(verbs: frozenset[str], metadata: bool, atomic_create: bool, part_min: int) -> Capability:
     result = _BASE
-    if limits.metadata:
+    if metadata:
         result |= Capability.METADATA
-    if limits.atomic_create:
+    if atomic_create:
         # The core's own ways (read + conditional put) need the condition to be decided by the provider.
         result |= Capability.APPEND | Capability.COMPOSE
     if verbs >= _COMPLETE:
         result |= Capability.MULTIPART
-        if limits.part_min <= RESUMABLE_MULTIPLE:
+        if part_min <= RESUMABLE_MULTIPLE:
             result |= Capability.RESUMABLE
     if verbs >= _SESSION:
         result |= Capability.RESUMABLE
