@@ -28,6 +28,7 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (FileNotFoundError, MISSING),
     (FileExistsError, EXISTING),
     (exc.LocationError, USAGE),
+    (exc.StorageDataError, USAGE),
     (PermissionError, PERMISSION),
     (exc.ConnectionError, CONNECTION),
     (exc.InvalidStorageConfigurationError, CONFIGURATION),

@@ -82,7 +82,7 @@ def verify(
             known = storage.analyze(address.location)
             with session.progress(f"verify {address.name}") as tell:
                 file = storage.verify(known, record=record, progress=tell)
-            verdict = "verified" if known.hash else "no hash was recorded" + (", now it is" if record else "")
+            verdict = "verified" if known.hash else "read; no hash was recorded"
             session.output.done(
                 {**file_record(storage.name, file), "verified": bool(known.hash)},
                 f"{address}  {size_text(file.size)}  {hash_text(file)}  {verdict}",
