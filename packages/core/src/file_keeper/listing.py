@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .backend import Backend, ObjectInfo, Prefix
-from .location import are_plain, is_reserved, problem
+from .location import RESERVED, are_plain, can_begin, is_reserved, problem
 
 log = logging.getLogger("file_keeper")
 
@@ -48,22 +48,23 @@ def _from_utf16(entries: Iterator[Entry]) -> Iterator[Entry]:
     """Turn UTF-16 code unit order into UTF-8 byte order.
 
     They differ only where a character beyond U+FFFF (in UTF-16 a surrogate, D800 to DFFF) meets one of U+E000 to
-    U+FFFF at the same place. So what has such a character is held back until its common beginning is over.
+    U+FFFF at the same place. So what has such a character is held back until what comes before it is over; and
+    among what is let through meanwhile the same may happen further in, hence a stack.
     """
-    held: list[Entry] = []
-    common = ""
+    held: list[tuple[str, list[Entry]]] = []
     for entry in entries:
-        if held and not entry.key.startswith(common):
-            yield from sorted(held, key=_bytes_of)
-            held = []
+        while held and not entry.key.startswith(held[-1][0]):
+            yield from sorted(held.pop()[1], key=_bytes_of)
         found = _BEYOND.search(entry.key)
-        if found:
-            if not held:
-                common = entry.key[: found.start()]
-            held.append(entry)
-        else:
+        if not found:
             yield entry
-    yield from sorted(held, key=_bytes_of)
+            continue
+        common = entry.key[: found.start()]
+        if not held or held[-1][0] != common:
+            held.append((common, []))
+        held[-1][1].append(entry)
+    while held:
+        yield from sorted(held.pop()[1], key=_bytes_of)
 
 
 def _bytes_of(entry: Entry) -> bytes:
@@ -117,6 +118,8 @@ class Listing:
 
     def entries(self, prefix: str, glob: str, start_after: str, delimiter: str) -> Iterator[tuple[str, Entry]]:
         """Give location and entry of what a user may see, in order."""
+        if not can_begin(prefix, room=self._room):
+            return
         matches = _matcher(glob)
         cut, omitted = len(self._root), 0
         after = self._root + start_after if start_after else ""
@@ -124,7 +127,7 @@ class Listing:
             for entry in ordered(self._backend, self._root + prefix, after, delimiter):
                 location = entry.key[cut:]
                 if isinstance(entry, Prefix):
-                    if not is_reserved(location) and (matches is None or matches(location)):
+                    if self._shows(location) and (matches is None or matches(location)):
                         yield location, entry
                 elif _is_marker(entry) or is_reserved(location):
                     continue
@@ -140,6 +143,8 @@ class Listing:
         if "names" not in self._backend.verbs:
             for location, _ in self.entries(prefix, glob, start_after, ""):
                 yield location
+            return
+        if not can_begin(prefix, room=self._room):
             return
         matches = _matcher(glob)
         cut, omitted, room = len(self._root), 0, self._room
@@ -160,6 +165,16 @@ class Listing:
                 yield from locations if matches is None else filter(matches, locations)
         finally:
             self._warn(omitted)
+
+    def _shows(self, prefix: str) -> bool:
+        """Tell whether something that is listed can begin with `prefix`."""
+        if not can_begin(prefix, room=self._room):
+            return False
+        last = prefix[prefix.rfind("/") + 1 :]
+        if last and RESERVED.startswith(last):
+            # A delimiter of the user's own cuts through our segment: is there anything else?
+            return any(True for _ in self.names(prefix, "", ""))
+        return True
 
     def _warn(self, omitted: int) -> None:
         if omitted:

@@ -91,6 +91,12 @@ def are_plain(locations: Sequence[str], *, room: int) -> bool:
     )
 
 
+def can_begin(prefix: str, *, room: int = MAX_KEY) -> bool:
+    """Tell whether any location at all begins with these characters."""
+    # Its last segment may go on, so what makes a whole one special says nothing yet.
+    return not problem(prefix + "x", room=room + 1)
+
+
 def is_reserved(key: str) -> bool:
     """Tell whether a key lies under the reserved segment."""
     return RESERVED in key and RESERVED in key.split("/")

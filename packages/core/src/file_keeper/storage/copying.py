@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as copying
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -68,7 +69,11 @@ class Copying(Reading):
 
     def _delete_many(self, keys: list[str]) -> Iterator[tuple[str, Exception]]:
         if "delete_many" in self._verbs.verbs and len(keys) > 1:
-            yield from self._verbs.delete_many(keys)
+            try:
+                yield from self._verbs.delete_many(keys)
+            except exc.FilesError as error:
+                # The request for all of them failed, so none is known to be removed.
+                yield from ((key, copying.copy(error)) for key in keys)
             return
         for key in keys:
             try:
@@ -99,7 +104,8 @@ class Copying(Reading):
         verbs = self._verbs.verbs
         if "copy" in verbs and self.limits.copy_attributes:
             options = WriteOptions(if_absent=if_absent, if_match=if_match)
-            info = self._verbs.copy(ObjectInfo(key=source, size=0), key, options)
+            with self._from(file):
+                info = self._verbs.copy(ObjectInfo(key=source, size=0), key, options)
             return ObjectInfo(key=source, size=info.size), self._describe(info, location)
         with self._on(file):
             info = self._verbs.head(source)
@@ -118,7 +124,8 @@ class Copying(Reading):
             size=info.size,
         )
         if "copy" in verbs:
-            made = self._verbs.copy(info, key, options)
+            with self._from(file):
+                made = self._verbs.copy(info, key, options)
             made = dataclasses.replace(
                 info,
                 key=key,
@@ -157,17 +164,15 @@ class Copying(Reading):
                 return self._describe(self._verbs.head(key), location)
         if_absent, if_match = self._condition(overwrite)
         if "move" in self._verbs.verbs:
-            try:
+            with self._from(file):
                 info = self._verbs.move(source, key, WriteOptions(if_absent=if_absent, if_match=if_match))
-            except exc.MissingFileError as error:
-                error.within(location=name_of(file))
-                raise
             return self._describe(info, location)
         if self.limits.copy_attributes:
             # The removal needs the version that was copied, so the source is looked at after all.
             with self._on(file):
                 seen = self._verbs.head(source)
-            info = self._verbs.copy(seen, key, WriteOptions(if_absent=if_absent, if_match=if_match))
+            with self._from(file):
+                info = self._verbs.copy(seen, key, WriteOptions(if_absent=if_absent, if_match=if_match))
             made = self._describe(info, location)
         else:
             seen, made = self._copied(source, key, file, location, overwrite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import attributes
+from .. import attributes, exc
 from ..backend import (
     Capability,
     Prefix,
@@ -24,7 +24,14 @@ class Listed(Base):
         :param glob: only those that match as a whole, as by :func:`fnmatch.fnmatchcase` (``*`` crosses ``/``)
         :param start_after: only those after this name, which need not be there
         """
+        self._check_after(start_after)
         return self._walk("scan", self._listing.names(prefix, glob, start_after))
+
+    def _check_after(self, name: str) -> None:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise exc.LocationError("start_after has lone surrogates", location=name) from None
 
     def filtered_scan(self, prefix: str = "", glob: str = "") -> Iterator[str]:
         """Give the locations that begin with `prefix` and match `glob`; see :meth:`scan`."""
@@ -40,6 +47,7 @@ class Listed(Base):
 
         :param delimiter: locations that hold it after the prefix are given once, as a ``str`` up to and with it
         """
+        self._check_after(start_after)
         return self._walk("files", self._files(prefix, glob, start_after, delimiter))
 
     def _files(self, prefix: str, glob: str, start_after: str, delimiter: str) -> Iterator[FileData | str]:
