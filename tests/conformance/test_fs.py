@@ -1,7 +1,5 @@
-"""The conformance suite on the file system."""
+"""The conformance suite on the file system: with extended attributes, and with sidecars."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +8,35 @@ from file_keeper import Storage
 from file_keeper_testing import Conformance
 
 
-class OnFiles(Conformance):
-    """What the file system shows beside the suite: staging files that nobody else can see."""
-
-    def leftovers(self, storage: Storage) -> list[str]:
-        root = os.path.join(storage.settings.root, storage.settings.bucket, storage.settings.path)
-        return super().leftovers(storage) + list(staged(root))
-
-
-def staged(root: str) -> Iterator[str]:
-    """Give the files under a reserved segment that are no sidecars."""
-    for folder, _, files in os.walk(root):
-        if ".file-keeper" in Path(folder).parts:
-            yield from (os.path.join(folder, name) for name in files if "sidecar" not in folder)
-
-
-class TestFs(OnFiles):
+class TestFs(Conformance):
     @pytest.fixture
     def storage_settings(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        root = tmp_path_factory.mktemp("fs")
+        root = tmp_path_factory.mktemp("root")
         return {"type": "file_keeper:fs", "root": str(root), "bucket": "bucket", "initialize": True}
+
+    def leftovers(self, storage: Storage) -> list[str]:
+        # Also what the backend itself does not tell of: staging files, orphaned sidecars, directories of no file.
+        root: Path = storage.backend.client
+        found = super().leftovers(storage)
+        for path in root.rglob("*"):
+            if ".file-keeper" in path.parts and path.is_file() and path.suffix != ".json":
+                found.append(f"file {path}")
+            # One just below the root may be the directory of another storage of the test.
+            if path.is_dir() and path.parent != root and not any(path.iterdir()):
+                found.append(f"empty directory {path}")
+            if path.name == ".file-keeper":
+                files = sum(entry.is_file() for entry in path.parent.iterdir())
+                if len(list(path.glob("*.json"))) > files:
+                    found.append(f"orphaned sidecar in {path}")
+        return found
+
+
+class TestFsSidecars(TestFs):
+    stream_size = 64 << 20
+    content_size = 16 << 20
+    many = 1001
+
+    @pytest.fixture
+    def storage_settings(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        root = tmp_path_factory.mktemp("root")
+        return {"type": "file_keeper:fs", "root": str(root), "initialize": True, "attributes": "sidecar"}

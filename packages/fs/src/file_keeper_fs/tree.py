@@ -37,6 +37,8 @@ def segments_of(key: str) -> list[str]:
 
 def is_reserved_variant(segment: str) -> bool:
     """Tell whether a segment could be ours on a file system that ignores case, or has short names as well."""
+    if segment == RESERVED:
+        return False
     return (len(segment) == len(RESERVED) and segment.casefold() == RESERVED) or "~" in segment[:8]
 
 
