@@ -28,6 +28,10 @@ State = dict[str, Any]
 _SCRATCH = f"{RESERVED}/sessions/"
 
 
+def _number(part: Part) -> int:
+    return part.number
+
+
 class Sessions:
     """Multipart and resumable uploads of one storage.
 
@@ -432,7 +436,9 @@ class Sessions:
                 if left := self._scratch_left(data, state):
                     return self._publish(data, state, left)
                 raise
-            info = self._backend.multipart_complete(ref, sorted(parts, key=lambda part: part.number), options)
+            if sum(part.size for part in parts) != data.size:
+                raise exc.ResumableUploadError("pieces that were sent are not there any more: the upload is gone")
+            info = self._backend.multipart_complete(ref, sorted(parts, key=_number), options)
             info = dataclasses.replace(info, metadata={**options.metadata, **info.metadata})
         info = dataclasses.replace(info, size=data.size)
         return self._publish(data, state, info) if scratch else self._described(info, data)
@@ -449,8 +455,12 @@ class Sessions:
                     reached = data.size
             else:
                 parts = list(self._backend.multipart_parts(ref))
-                state["pieces"] = len(parts)
-                reached = sum(part.size for part in parts)
+                # What follows a gap does not count: the pieces before it were dropped (Azure).
+                whole = [part for place, part in enumerate(sorted(parts, key=_number)) if part.number == place]
+                if state["uploaded"] and not whole:
+                    raise exc.MissingFileError("the provider has not the beginning any more: the upload is gone")
+                state["pieces"] = len(whole)
+                reached = sum(part.size for part in whole)
         except exc.MissingFileError:
             if finished := self._finished(data, state):
                 return finished
