@@ -36,7 +36,19 @@ from . import copying, errors, listing
 from .bodies import Received
 from .clients import Clients
 from .endpoint import NATIVE, PARAMS, Endpoint, Kind
-from .records import HASH_TAG, attributes, described, etag_of, from_tag, in_utc, storing, to_tag, total_size, written
+from .records import (
+    HASH_TAG,
+    MD5_KEY,
+    attributes,
+    described,
+    etag_of,
+    from_tag,
+    in_utc,
+    storing,
+    to_tag,
+    total_size,
+    written,
+)
 from .settings import EXPRESS, S3Settings, is_aws
 from .signing import sign, url
 
@@ -67,7 +79,7 @@ class S3Backend(Backend[S3Settings]):
             atomic_create=settings.conditional_writes != "no",
             put_digests=NATIVE if native else frozenset(),
             multipart_digests=NATIVE if native else frozenset(),
-            md5_metadata="md5chksum",
+            md5_metadata=MD5_KEY,
         )
         self._clients = Clients(settings)
         self._endpoint: Endpoint | None = None
@@ -301,6 +313,8 @@ class S3Backend(Backend[S3Settings]):
             found = copying.plan([source])
             return self._assemble(key, found, options, source=source)
         params = attributes(options, self.settings) | self._conditions("copy", key, options)
+        if (algorithm := self.settings.hashing_algorithm) in self.limits.put_digests:
+            params["ChecksumAlgorithm"] = algorithm.upper()  # else the copy has that of its source
         try:
             answer = self._call("copy_object", Key=key, MetadataDirective="REPLACE", **self._source(source), **params)
         except ClientError as error:

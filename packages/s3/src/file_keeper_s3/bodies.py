@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import http.client
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import urllib3
 from botocore.exceptions import ReadTimeoutError, ResponseStreamingError
 from file_keeper import exc
 from file_keeper.types import Buffer
+
+T = TypeVar("T")
 
 SLICE = 256 << 10
 """Bytes given to the socket at a time: a socket's time limit is for the whole of such a call."""
@@ -77,7 +80,10 @@ class Received:
         if not self._left:
             return 0
         with_room = buffer[: self._left]
-        count = self._direct_readinto(with_room) if self._direct is not None else self._body.readinto(with_room)
+        if self._direct is not None:
+            count = self._guarded(lambda direct: direct.readinto(with_room))
+        else:
+            count = self._body.readinto(with_room)
         self._account(count)
         return count
 
@@ -85,26 +91,14 @@ class Received:
         if not self._left or not size:
             return b""
         size = self._left if size < 0 else min(size, self._left)
-        if self._direct is None:
-            chunk = self._body.read(size)
-            self._account(len(chunk))
-            return chunk
-        whole = bytearray(size)
-        view = memoryview(whole)
-        count = 0
-        while count < size:
-            more = self.readinto(view[count:])
-            if not more:
-                break
-            count += more
-        del view
-        del whole[count:]
-        return bytes(whole)
+        chunk = self._guarded(lambda direct: direct.read(size)) if self._direct is not None else self._body.read(size)
+        self._account(len(chunk))
+        return chunk
 
-    def _direct_readinto(self, buffer: memoryview) -> int:
+    def _guarded(self, read: Callable[[http.client.HTTPResponse], T]) -> T:
         assert self._direct is not None
         try:
-            return self._direct.readinto(buffer)
+            return read(self._direct)
         except TimeoutError as error:
             raise ReadTimeoutError(endpoint_url=None, error=error) from error
         except (http.client.HTTPException, OSError) as error:

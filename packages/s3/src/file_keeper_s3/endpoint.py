@@ -136,7 +136,7 @@ class Endpoint:
 
     def _legacy(self, body: Buffer, digests: Mapping[str, str]) -> dict[str, str]:
         value = digests.get("md5", "")
-        if not value and self._signed:
+        if not value and self._signed and self._settings.checksums != "required":
             return {}  # over plain HTTP the signature has a SHA-256 of the body, which every service verifies
         return {"ContentMD5": hashing.to_base64(value or _hash("md5", body))}
 

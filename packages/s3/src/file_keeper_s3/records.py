@@ -16,7 +16,10 @@ from .settings import EXPRESS, S3Settings
 HASH_TAG = "fk_hash"
 """The object tag of a recorded hash, ``algorithm:hex``."""
 
-_RECORDED = (HASH_TAG, "md5chksum")
+MD5_KEY = "md5chksum"
+"""The metadata key under which an MD5 is recorded, as base64: the one that rclone reads."""
+
+_RECORDED = (HASH_TAG, MD5_KEY)
 _HEADERS = {
     "Cache-Control": "CacheControl",
     "Content-Disposition": "ContentDisposition",
@@ -82,12 +85,12 @@ def described(key: str, answer: Answer, bucket: str, size: int) -> ObjectInfo:
         modified=in_utc(answer.get("LastModified")),
         metadata=metadata,
         headers={ours: str(answer[theirs]) for ours, theirs in _HEADERS.items() if answer.get(theirs)},
-        digests=_digests(answer, bucket),
+        digests=_digests(answer, bucket, metadata),
         noted=bool(answer.get("TagCount")) and not any(name in metadata for name in _RECORDED),
     )
 
 
-def _digests(answer: Answer, bucket: str) -> dict[str, str]:
+def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str]) -> dict[str, str]:
     """Give the hashes of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
     found: dict[str, str] = {}
     if answer.get("ChecksumType", "FULL_OBJECT") != "COMPOSITE":
@@ -99,7 +102,8 @@ def _digests(answer: Answer, bucket: str) -> dict[str, str]:
     # is managed elsewhere; in directory buckets it never is.
     etag = etag_of(answer)
     encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in answer
-    if _MD5.fullmatch(etag) and not encrypted and not bucket.endswith(EXPRESS):
+    recorded = MD5_KEY in metadata  # which is certain on every service
+    if _MD5.fullmatch(etag) and not recorded and not encrypted and not bucket.endswith(EXPRESS):
         found["md5"] = etag
     return found
 

@@ -1,0 +1,95 @@
+"""The conformance suite on S3: moto, moto over TLS, and the strict front as today's S3 and as an old service."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from emulators.s3 import S3Server
+from faults.strict_s3 import StrictS3
+from file_keeper_testing import Conformance
+
+MiB = 1 << 20
+BEGAN = {"cleanup_uploads": "moto says of each upload that it began in 2010"}
+FORGIVES = {
+    "case_24_threads_race[in parts": "moto looks and then completes: two of many may win",
+    "case_24_processes_race": "moto looks and then completes: two of many may win",
+    "case_35_a_bit_flipped_while_sending": "moto takes a wrong Content-MD5",
+    "case_62": "moto answers an unknown upload with a 500",
+    "case_64_refused": "moto does not look at signatures",
+}
+FRONT = {"case_62": "moto, behind the front, answers an unknown upload with a 500"}
+
+
+def settings_of(server: S3Server, **more: Any) -> dict[str, Any]:
+    """The settings of a fresh place on a server."""
+    options = {"verify": server.ca_file} if server.ca_file else {}
+    return {
+        "type": "file_keeper:s3",
+        "bucket": server.new_bucket(),
+        "path": f"area-{uuid.uuid4().hex[:8]}",
+        "endpoint": server.url,
+        "key": server.access_key,
+        "secret": server.secret_key,
+        "region": server.region,
+        **options,
+        **more,
+    }
+
+
+class TestMoto(Conformance):
+    emulator_gaps = BEGAN | FORGIVES
+
+    @pytest.fixture
+    def storage_settings(self, moto_server: S3Server) -> dict[str, Any]:
+        return settings_of(moto_server)
+
+
+class Short(Conformance):
+    """The same cases with less data: what differs is the wire, not the amount."""
+
+    many = 1100
+    content_size = 16 * MiB
+    stream_size = 64 * MiB
+    race_bytes = 24 * MiB
+
+
+class TestMotoOverTls(Short):
+    emulator_gaps = BEGAN | FORGIVES
+
+    @pytest.fixture
+    def storage_settings(self, moto_tls_server: S3Server) -> dict[str, Any]:
+        return settings_of(moto_tls_server)
+
+
+class TestStrict(Short):
+    """Today's S3: signatures, checksums and conditions are decided, and it keeps CRCs of whole objects."""
+
+    emulator_gaps = BEGAN | FRONT
+
+    @pytest.fixture(scope="class")
+    def front(self, moto_server: S3Server) -> Iterator[StrictS3]:
+        with StrictS3(moto_server) as front:
+            yield front
+
+    @pytest.fixture
+    def storage_settings(self, front: StrictS3) -> dict[str, Any]:
+        return settings_of(front.server())
+
+
+class TestLegacy(Short):
+    """An old service: no checksum headers, no conditions, no tags, version 1 of the listing."""
+
+    gaps = {"atomic_create": "it does not know If-None-Match", "one_hash": "it has no tags for what is known late"}
+    emulator_gaps = BEGAN | FRONT
+
+    @pytest.fixture(scope="class")
+    def front(self, moto_server: S3Server) -> Iterator[StrictS3]:
+        with StrictS3(moto_server, mode="legacy") as front:
+            yield front
+
+    @pytest.fixture
+    def storage_settings(self, front: StrictS3) -> dict[str, Any]:
+        return settings_of(front.server())
