@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -134,7 +135,7 @@ class IterableBytesReader(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Give `size` bytes, fewer only at the end; all that is left for -1."""
         if size is None or size < 0:
-            return b"".join(iter(self))
+            size = sys.maxsize
         if not size:
             return b""
         first = self._next()
@@ -143,17 +144,19 @@ class IterableBytesReader(io.RawIOBase):
             return bytes(memoryview(first)[:size])
         if len(first) == size or not first:
             return bytes(first)
-        # As bytes at once: a source may fill the same buffer again for its next chunk.
-        parts, total = [bytes(first)], len(first)
+        # Copied at once: a source may fill the same buffer again for its next chunk. And once: BytesIO gives its buffer
+        # away as it is.
+        whole, total = io.BytesIO(), len(first)
+        whole.write(first)
         del first
         while total < size and (chunk := self._next()):
             if len(chunk) > size - total:
                 self._rest = memoryview(chunk)[size - total :]
                 chunk = memoryview(chunk)[: size - total]
-            parts.append(bytes(chunk))
+            whole.write(chunk)
             total += len(chunk)
             del chunk
-        return b"".join(parts)
+        return whole.getvalue()
 
     def readall(self) -> bytes:
         return self.read()
