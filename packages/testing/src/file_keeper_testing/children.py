@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import importlib.util
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
 from typing import Any
 
 from file_keeper import FileData, Storage, exc
@@ -31,7 +33,7 @@ class Child:
 
     :param function: its name
     :param args: pickled; a storage among them is made again on the other side
-    :param imports: modules that the process imports first: those that register an adapter
+    :param imports: what the process imports first, see :func:`load`
     """
 
     def __init__(self, function: str, *args: Any, imports: Iterable[str] = ()):
@@ -84,6 +86,19 @@ class Child:
         self.close()
 
 
+def load(name: str) -> ModuleType:
+    """Import what registers an adapter: a module by its name, or a file by its path (that ends in ``.py``)."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    stem = os.path.splitext(os.path.basename(name))[0]
+    spec = importlib.util.spec_from_file_location(stem, name)
+    assert spec
+    assert spec.loader
+    module = sys.modules[stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _main() -> None:
     # What is printed by anyone goes to stderr: the pipe is ours.
     answers = os.fdopen(os.dup(1), "wb")
@@ -102,7 +117,7 @@ def _main() -> None:
     path, imports = receive()
     sys.path[:] = path
     for name in imports:
-        importlib.import_module(name)
+        load(name)
     function, args = receive()
     try:
         say("said", globals()[function](lambda value: say("said", value), receive, *args))

@@ -29,6 +29,7 @@ GAPS = {
     "succeeds",
     "one_hash": "the hash may be unknown afterwards; it is never a wrong one",
     "content_type": "the content type may not come back",
+    "damage": "the hash is not kept but computed from the content each time: damage cannot be told",
 }
 """What the contract allows some backends not to keep, and what is asserted of them instead."""
 

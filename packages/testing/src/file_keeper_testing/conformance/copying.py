@@ -233,6 +233,7 @@ class Copying(Base):
     def test_append_nothing_is_lost_or_applied_twice(self, own: bool, storage: Storage) -> None:
         storage = _way(storage, own)
         storage.upload("x", b"")
+        storage.append("x", b"")
         done: list[bytes] = []
 
         def append(number: int) -> None:
@@ -301,7 +302,8 @@ class Copying(Base):
         content = payload(storage.settings.part_size + 33)
         made = storage.upload("x", content, content_type="text/x-special")
         copied = storage.copy_synthetic("there", made, other)
-        assert (copied.location, copied.size, copied.content_type) == ("there", len(content), "text/x-special")
+        assert (copied.location, copied.size) == ("there", len(content))
+        assert copied.content_type == "text/x-special" or self.gap("content_type")
         assert other.content("there") == content
         with pytest.raises(exc.ExistingFileError):
             storage.copy_synthetic("there", made, other)

@@ -200,13 +200,12 @@ class Read(Base):
             assert file.read(10) == second[:10]
             storage.upload("x", first, overwrite=True)
             file.seek(-10, io.SEEK_END)
-            if self.gap("conditions"):
-                assert file.read() in (first[-10:], second[-10:])
+            try:
+                seen = file.read()
+            except exc.ChangedFileError:
+                pass
             else:
-                try:
-                    assert file.read() == second[-10:]
-                except exc.ChangedFileError:
-                    pass
+                assert seen == second[-10:] or (self.gap("conditions") and seen == first[-10:])
 
     @needs(Capability.STREAM)
     def test_case_34_gives_up(self, storage: Storage) -> None:
@@ -248,13 +247,16 @@ class Read(Base):
             return
         assert storage.verify("x").size == 100_000
         broken, _ = faulty(storage, Rule(verb="read", flip=50_000, times=None))
+        if self.gap("damage"):
+            assert broken.verify("x").size == 100_000
+            return
         with pytest.raises(exc.UploadHashMismatchError):
             broken.verify("x")
 
     @needs(Capability.CREATE, Capability.STREAM)
     def test_case_35_a_bit_flipped_while_sending_is_found(self, storage: Storage) -> None:
         broken, faults = faulty(storage, Rule(verb="put", flip=500, times=None))
-        if self.gap("one_hash"):
+        if self.gap("one_hash") or self.gap("damage"):
             return
         with pytest.raises(exc.UploadHashMismatchError):
             # The provider refuses it, or where it keeps what it is given, reading it back does.

@@ -145,8 +145,9 @@ class Whole(Base):
             assert self._requests(storage, call) == ["read"]
         assert self._requests(storage, lambda s: s.range("x", 1, 1)) == []
         assert self._requests(storage, lambda s: list(s.scan())) in (["list"], ["names"])
-        assert len(self._requests(storage, lambda s: s.copy("copy", "x"))) <= 2
-        assert len(self._requests(storage, lambda s: s.move("moved", "copy"))) <= 3
+        copying = 2 if "copy" in storage.backend.verbs else 3
+        assert len(self._requests(storage, lambda s: s.copy("copy", "x"))) <= copying
+        assert len(self._requests(storage, lambda s: s.move("moved", "copy"))) <= copying + 1
         assert self._requests(storage, lambda s: s.remove("moved")) == ["delete"]
         assert self._requests(storage, lambda s: s.check()) in (["check"], ["list"])
 
@@ -164,7 +165,7 @@ class Whole(Base):
                 assert len(requests) <= allowed, requests
                 assert requests.count("head") <= (not overwrite)
 
-    @needs(Capability.MULTIPART)
+    @needs(Capability.CREATE)
     def test_case_74_parts_are_sent_concurrently(self, make: Make, storage: Storage) -> None:
         watched, counter = counted(
             faulty(make(max_concurrency=3), Rule(verb="multipart_put", times=None, delay=0.05))[0]
