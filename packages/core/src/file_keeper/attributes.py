@@ -109,7 +109,7 @@ def recorded(raw: Mapping[str, str]) -> dict[str, str]:
     """Give the hashes that metadata records, algorithm to hex."""
     result: dict[str, str] = {}
     algorithm, _, value = raw.get(HASH, "").partition(":")
-    if value and len(value) == 2 * hashing.digest_size(algorithm):
+    if value and hashing.is_hex(value, algorithm):
         result[algorithm] = value.lower()
     if (value := raw.get(MD5)) and (digest := hashing.from_base64(value, "md5")):
         result["md5"] = digest
@@ -165,12 +165,15 @@ def disposition(value: str) -> str:
     if value.isascii():
         return value
     found = re.search(r'filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]+))', value, re.IGNORECASE)
-    if not found:
+    if not found or not (value[: found.start()] + value[found.end() :]).isascii():
         raise exc.ContentError(f"Content-Disposition {value!r}: only the file name may go beyond ASCII")
     name = re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2].strip()
     stand_in = "".join(char if char.isascii() and char not in '"\\%' else "_" for char in name)
-    replaced = f"filename=\"{stand_in}\"; filename*=UTF-8''{quote(name, safe='')}"
-    return disposition(value[: found.start()] + replaced + value[found.end() :])
+    try:
+        replaced = f"filename=\"{stand_in}\"; filename*=UTF-8''{quote(name, safe='')}"
+    except UnicodeEncodeError:
+        raise exc.ContentError("Content-Disposition: lone surrogates cannot be sent") from None
+    return value[: found.start()] + replaced + value[found.end() :]
 
 
 def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:
@@ -180,7 +183,7 @@ def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     """
     result: dict[str, str] = {}
     for key, value in headers.items():
-        name = _HEADERS.get(key.lower())
+        name = _HEADERS.get(str(key).lower())
         if name is None:
             raise exc.ContentError(f"header {key!r} is not one that is kept: {', '.join(_HEADERS.values())}")
         if not isinstance(value, str):

@@ -64,8 +64,9 @@ class FileData:
 
         :raises StorageDataError: without a location, or with values that make no sense
         """
-        values = {name: record[name] for name in _NAMES if name in record}
-        if not isinstance(values.get("location"), str):
+        values = {name: record[name] for name in _NAMES if record.get(name) is not None}
+        location = values.get("location")
+        if not isinstance(location, str):
             raise exc.StorageDataError("a record of a file needs its 'location'")
         try:
             for name in ("storage_data", "metadata", "headers"):
@@ -74,7 +75,13 @@ class FileData:
             if isinstance(values.get("modified"), str):
                 values["modified"] = datetime.fromisoformat(values["modified"])
         except (TypeError, ValueError) as error:
-            raise exc.StorageDataError(f"not a record of a file: {error}", location=values["location"]) from error
+            raise exc.StorageDataError(f"not a record of a file: {error}", location=location) from error
+        for name, kind in _TYPES.items():
+            value = values.get(name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise exc.StorageDataError(f"not a record of a file: {name} is {value!r}", location=location)
+        if values.get("size", 0) < 0:
+            raise exc.StorageDataError(f"not a record of a file: size is {values['size']}", location=location)
         return cls(**values)
 
     @classmethod
@@ -98,6 +105,7 @@ class FileData:
 
 
 _NAMES = tuple(field.name for field in dataclasses.fields(FileData))
+_TYPES = {"size": int, "content_type": str, "hash": str, "algorithm": str, "modified": datetime, "etag": str}
 
 Location = str
 """A location: a relative POSIX path in Unicode, kept verbatim. See :mod:`file_keeper.location`."""

@@ -88,6 +88,8 @@ class FilesError(Exception):
             facts.append(f"status {self.status}")
         if self.request_id:
             facts.append(f"request {self.request_id}")
+        if self.retryable:
+            facts.append("may succeed later")
         text = self.message or type(self).__name__
         return ": ".join([*where, text]) + (f" ({', '.join(facts)})" if facts else "")
 

@@ -59,6 +59,8 @@ def digest_size(algorithm: str) -> int:
     """Give the length in bytes of a digest; 0 for an algorithm that is unknown or has no fixed length."""
     if algorithm in CRCS:
         return CRCS[algorithm]
+    if algorithm not in hashlib.algorithms_available:
+        return 0  # OpenSSL knows them by other names too, but one algorithm has one name here
     try:
         return hashlib.new(algorithm, usedforsecurity=False).digest_size
     except (ValueError, TypeError):
@@ -85,10 +87,15 @@ def check(value: str, algorithm: str) -> str:
     :raises StorageDataError: when it cannot be a hash under `algorithm`
     """
     new(algorithm)
-    result = value.lower()
-    if not re.fullmatch(f"[0-9a-f]{{{digest_size(algorithm) * 2}}}", result):
+    if not is_hex(value, algorithm):
         raise exc.StorageDataError(f"{value!r} is not the hex of a hash under {algorithm!r}")
-    return result
+    return value.lower()
+
+
+def is_hex(value: str, algorithm: str) -> bool:
+    """Tell whether a text can be the hex of a digest under `algorithm`."""
+    size = digest_size(algorithm)
+    return bool(size) and re.fullmatch(f"[0-9A-Fa-f]{{{2 * size}}}", value) is not None
 
 
 def combine(algorithm: str, first: str, second: str, second_size: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -38,8 +39,12 @@ class MemorySettings(Settings):
     def validate(self) -> None:
         if not isinstance(self.bucket, str | Reference | MutableMapping):
             raise exc.InvalidStorageConfigurationError(
-                f"option 'bucket' must be text or a mutable mapping, not {self.bucket!r}"
+                f"option 'bucket' must be text or a mutable mapping, not a {type(self.bucket).__name__}"
             )
+
+    def live(self) -> str:
+        # Private memory cannot travel either: what came out would be empty.
+        return super().live() or ("" if self.bucket else "bucket")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +72,16 @@ class _Bucket:
 _shared: dict[str, _Bucket] = {}
 _mapped: dict[int, tuple[Any, _Bucket]] = {}
 _lock = threading.Lock()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
 _versions = itertools.count(1)
 
 

@@ -116,30 +116,41 @@ def make_storage(name: str, settings: Mapping[str, Any]) -> Storage:
         raise exc.InvalidStorageConfigurationError(
             f"settings are a mapping, not {type(settings).__name__}", storage=name
         )
-    options = dict(settings)
-    kind = options.pop("type", None)
-    options.pop("name", None)
-    try:
-        adapter = find_adapter(kind)
-        full = full_type(kind)
-        parsed = parse(adapter.settings_type, name, options, full)
-        storage = Storage(name, parsed, adapter(parsed))
-    except exc.FilesError as error:
-        error.within(storage=name)
-        raise
-    if parsed.initialize:
+    storage = _make(name, settings.get("type"), settings)
+    if storage.settings.initialize:
         storage.initialize()
     return storage
 
 
+def _make(name: str, kind: Any, settings: Mapping[str, Any]) -> Storage:
+    options = {key: value for key, value in settings.items() if key not in ("type", "name")}
+    try:
+        adapter = find_adapter(kind)
+        parsed = parse(adapter.settings_type, name, options, full_type(kind))
+        return Storage(name, parsed, adapter(parsed))
+    except exc.FilesError as error:
+        error.within(storage=name)
+        raise
+
+
 def restore(name: str, kind: str, settings: Mapping[str, Any]) -> Storage:
     """Make a pickled storage again: as it was made, but what is there is not created once more."""
-    return make_storage(name, {**settings, "type": kind, "initialize": False})
+    return _make(name, kind, settings)
 
 
 _named: dict[str, Storage] = {}
 _given: dict[str, dict[str, Any]] = {}
 _lock = threading.Lock()
+
+
+def _forked() -> None:
+    # Another thread of the parent may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _read_config(path: Path) -> dict[str, dict[str, Any]]:
@@ -176,8 +187,12 @@ def find_config() -> Path | None:
     """
     if named := os.environ.get("FILE_KEEPER_CONFIG"):
         return Path(named)
-    here = Path.cwd()
-    candidates = [folder / f".file-keeper.{kind}" for folder in (here, *here.parents) for kind in ("toml", "json")]
+    try:
+        here = Path.cwd()
+        folders = [here, *here.parents]
+    except FileNotFoundError:
+        folders: list[Path] = []  # the current directory was removed
+    candidates = [folder / f".file-keeper.{kind}" for folder in folders for kind in ("toml", "json")]
     try:
         candidates += [_user_config() / f"storages.{kind}" for kind in ("toml", "json")]
     except RuntimeError:

@@ -44,14 +44,13 @@ def parse_filesize(value: int | str) -> int:
 
     :raises ValueError: for anything else
     """
-    if isinstance(value, int):
-        if value < 0 or isinstance(value, bool):
-            raise ValueError(f"{value!r} is not a size")
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    found = _NUMBER.fullmatch(value)
+    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     if not found or found[2].lower() not in _UNITS:
         raise ValueError(f"{value!r} is not a size such as 8388608 or '8MiB'")
-    return round(float(found[1]) * _UNITS[found[2].lower()])
+    unit = _UNITS[found[2].lower()]
+    return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
 
 
 def humanize_filesize(size: int, base: int = 1024) -> str:
@@ -76,11 +75,9 @@ def parse_duration(value: float | str) -> float:
 
     :raises ValueError: for anything else
     """
-    if isinstance(value, int | float):
-        if isinstance(value, bool) or not 0 <= value < float("inf"):
-            raise ValueError(f"{value!r} is not a duration")
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value)
-    found = _NUMBER.fullmatch(value)
+    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     if not found or found[2].lower() not in _TIMES:
         raise ValueError(f"{value!r} is not a duration such as 30 or '30s'")
     return float(found[1]) * _TIMES[found[2].lower()]
@@ -230,7 +227,7 @@ class Settings:
 
     given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
     """The names of the options that were given, not defaulted."""
-    raw: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any], compare=False)
+    raw: Mapping[str, Any] = dataclasses.field(default_factory=_empty, compare=False)
     """The dictionary as it was given: what travels when a storage is pickled."""
 
     absolute_path: ClassVar[bool] = False
@@ -275,16 +272,39 @@ class Settings:
 
     def __repr__(self) -> str:
         shown = (
-            f"{name}={'***' if known.secret and not isinstance(value, Reference) else repr(value)}"
+            f"{name}={_shown(known, getattr(self, name))}"
             for name, known in self.options().items()
-            if name in self.given and (value := getattr(self, name)) is not None
+            if name in self.given
         )
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+_USERINFO = re.compile("(//[^/@\\s:]*):[^/@\\s]*@")
+
+
+def _shown(known: Option, value: Any) -> str:
+    """Give a value as it may be shown: no secret, no inside of an object of the program."""
+    if isinstance(value, Reference):
+        return repr(value)
+    if known.secret:
+        return "***"
+    if isinstance(value, Mapping):
+        # Of options such as ``config`` or ``params`` nobody knows which values are secrets.
+        return (
+            f"<{', '.join(map(str, cast('Mapping[Any, Any]', value)))}>" if known.kind == "mapping" else "<a mapping>"
+        )
+    if isinstance(value, str | int | float | tuple):
+        return _USERINFO.sub(r"\1:***@", repr(cast("object", value)))
+    return f"<a {type(value).__name__}>"
+
+
 def _wrong(name: str, kind: str, value: Any, known: Option) -> exc.InvalidStorageConfigurationError:
     hidden = known.secret or isinstance(value, Mapping)
-    shown = f"a {type(cast('object', value)).__name__}" if hidden else repr(cast("object", value))
+    shown = (
+        f"a {type(cast('object', value)).__name__}"
+        if hidden
+        else _USERINFO.sub(r"\1:***@", repr(cast("object", value)))
+    )
     return exc.InvalidStorageConfigurationError(f"option {name!r} must be {kind}, not {shown}")
 
 
@@ -346,7 +366,8 @@ def _reference(name: str, value: Any) -> Reference | None:
 
 def _convert(name: str, known: Option, value: Any) -> Any:
     if known.kind == "any":
-        return value
+        # A bucket may be an object of the program, but a reference to its name is one here as well.
+        return (_reference(name, value) or value) if name == "bucket" else value
     if known.kind in ("text", "bool", "int", "size", "duration") and (found := _reference(name, value)):
         return found
     kind, function = _KINDS[known.kind]
@@ -380,8 +401,12 @@ def _option_owners() -> dict[str, list[str]]:
 
 def _flatten(raw: Mapping[str, Any], short: str) -> dict[str, Any]:
     """Take the block of this provider out, merge it, and leave the blocks of others aside."""
-    blocks = {name.partition(":")[2] for name in KNOWN}
-    flat = {key: value for key, value in raw.items() if not (key in blocks and isinstance(value, Mapping))}
+    blocks = {short, *(name.partition(":")[2] for name in KNOWN)}
+    flat = {
+        key: value
+        for key, value in raw.items()
+        if not (key in blocks and (value is None or isinstance(value, Mapping)))
+    }
     block = raw.get(short)
     if isinstance(block, Mapping):
         for key, value in cast("Mapping[str, Any]", block).items():
@@ -442,7 +467,7 @@ def _parse(cls: type[S], name: str, raw: Mapping[str, Any], kind: str) -> S:
     for key, value in values.items():
         if isinstance(value, Reference) and key in _COMMON:
             values[key] = _convert(key, options[key], value.read())
-    settings = cls(**values, given=frozenset(values), raw=dict(raw))
+    settings = cls(**values, given=frozenset(values), raw=types.MappingProxyType(dict(raw)))
     return _checked(settings)
 
 
@@ -464,8 +489,11 @@ def _checked(settings: S) -> S:
             raise exc.InvalidStorageConfigurationError(f"bucket {settings.bucket!r} is not a name")
     if not hashing.digest_size(settings.hashing_algorithm):
         raise exc.InvalidStorageConfigurationError(
-            f"unknown hashing_algorithm {settings.hashing_algorithm!r}: one of hashlib's with a fixed length, "
-            f"{' or '.join(hashing.CRCS)}"
+            f"unknown hashing_algorithm {settings.hashing_algorithm!r}"
+            + (
+                near_miss(settings.hashing_algorithm.lower(), hashing.NAMES)
+                or f": one of hashlib's with a fixed length, {' or '.join(hashing.CRCS)}"
+            )
         )
     for key, least in (("part_size", 1), ("max_concurrency", 1)):
         if getattr(settings, key) < least:

@@ -217,7 +217,7 @@ class Base:
 
         if live := self.settings.live():
             raise TypeError(
-                f"storage {self.name!r} cannot be pickled: its option {live!r} holds an object of this program"
+                f"storage {self.name!r} cannot be pickled: its option {live!r} is of this process alone"
             )
         if type(self.backend).settings_type is not type(self.settings):
             raise TypeError(f"storage {self.name!r} cannot be pickled: its backend is wrapped")
