@@ -238,20 +238,15 @@ class FsBackend(Backend[FsSettings]):
             if same and name == place.name:
                 return _info(key, st, record)
             old = None if options.if_absent else place.current(options.if_match)
-            if _has_sidecar(directory, name, st):
-                place.write_sidecar(attributes.sidecar_name(place.name, st), attributes.encode(record, st))
-            if old is not None and os.path.samestat(old, st):
-                # Two names of one file: a rename would do nothing, and say so of neither.
-                directory.unlink(name)
-            elif options.if_absent:
-                try:
-                    move_new(directory, name, target, place.name)
-                except FileExistsError as error:
-                    if place.current() is None:
-                        raise FileNotFoundError(errno.ENOENT, "again") from error
-                    raise exc.ExistingFileError("there is a file already and overwriting is off") from error
-            else:
-                directory.rename(name, target, place.name)
+            moved = attributes.sidecar_name(place.name, st) if _has_sidecar(directory, name, st) else ""
+            if moved:
+                place.write_sidecar(moved, attributes.encode(record, st))
+            try:
+                _rename(directory, name, place, old, st, new=options.if_absent)
+            except BaseException:
+                if moved:
+                    place.drop_sidecar(st)
+                raise
             _drop_sidecar(directory, name, st)
             if old is not None and not os.path.samestat(old, st):
                 place.drop_sidecar(old)
@@ -403,6 +398,23 @@ def _copy(place: Place, fd: int, st: os.stat_result) -> None:
     place.copy(fd, st.st_size)
     if identity(os.fstat(fd)) != identity(st):
         raise exc.ChangedFileError("another program changed the file while it was copied")
+
+
+def _rename(
+    directory: Directory, name: str, place: Place, old: os.stat_result | None, st: os.stat_result, *, new: bool
+) -> None:
+    if old is not None and os.path.samestat(old, st):
+        # Two names of one file: a rename would do nothing, and say so of neither.
+        directory.unlink(name)
+    elif not new:
+        place.rename(directory, name)
+    else:
+        try:
+            move_new(directory, name, place.directory, place.name)
+        except FileExistsError as error:
+            if place.current() is None:
+                raise FileNotFoundError(errno.ENOENT, "what was there is gone: again") from error
+            raise exc.ExistingFileError("there is a file already and overwriting is off") from error
 
 
 def _regular(directory: Directory, name: str) -> os.stat_result:

@@ -93,7 +93,15 @@ class Place:
     def hold(self) -> Directory:
         """The directory of what is ours, ``.file-keeper``."""
         if self._hold is None:
-            self._hold = self.directory.sub_alike(RESERVED)
+            try:
+                self._hold = self.directory.sub_alike(RESERVED)
+            except OSError as error:
+                if error.errno not in NO_FILE - {errno.ENOENT}:
+                    raise
+                raise exc.StorageError(
+                    f"{RESERVED!r} beside the file is no directory: the name is ours, remove what has it",
+                    code=errno.errorcode.get(error.errno or 0, ""),
+                ) from error
         return self._hold
 
     def stage(self) -> None:
@@ -133,12 +141,15 @@ class Place:
                 old = None if if_absent else self.current(if_match)
                 if sidecar is not None:
                     st = self._put_sidecar(record, st)
-                    if self.tree.fsync:
-                        self.hold.sync()
-                if if_absent:
-                    self._create(st, sidecar is not None)
-                else:
-                    self._rename(self.hold, self._staged)
+                try:
+                    if if_absent:
+                        self._create()
+                    else:
+                        self.rename(self.hold, self._staged)
+                except BaseException:
+                    if sidecar is not None:
+                        self.drop_sidecar(st)
+                    raise
                 if old is not None:
                     self.drop_sidecar(old)
         except FileNotFoundError as error:
@@ -184,15 +195,13 @@ class Place:
             return False
         return True
 
-    def _create(self, st: os.stat_result, sidecar: bool) -> None:
+    def _create(self) -> None:
         for _ in range(_TRIES):
             try:
                 directory.publish_new(self.hold, self._staged, self.directory, self.name)
                 return
             except FileExistsError as error:
                 if self.current() is not None:
-                    if sidecar:
-                        self.drop_sidecar(st)
                     raise exc.ExistingFileError("there is a file already and overwriting is off") from error
                 # What was there is gone by now, or was an empty directory.
             except OSError as error:
@@ -201,7 +210,8 @@ class Place:
                 raise
         raise exc.ConnectionError("the file keeps appearing and vanishing", code="EEXIST", retryable=True)
 
-    def _rename(self, source: Directory, name: str) -> None:
+    def rename(self, source: Directory, name: str) -> None:
+        """Give a file of another directory the name, replacing what has it."""
         try:
             source.rename(name, self.directory, self.name)
         except OSError as error:
@@ -259,6 +269,8 @@ class Place:
             finally:
                 os.close(fd)
             self.hold.rename(staged, self.hold, name)
+            if self.tree.fsync:
+                self.hold.sync()
         except BaseException:
             with contextlib.suppress(OSError):
                 self.hold.unlink(staged)
