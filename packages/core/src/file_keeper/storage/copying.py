@@ -73,7 +73,10 @@ class Copying(Reading):
                 yield from self._verbs.delete_many(keys)
             except exc.FilesError as error:
                 # The request for all of them failed, so none is known to be removed.
-                yield from ((key, copying.copy(error)) for key in keys)
+                for key in keys:
+                    failure = copying.copy(error)
+                    failure.__cause__ = error.__cause__
+                    yield key, failure
             return
         for key in keys:
             try:
