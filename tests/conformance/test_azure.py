@@ -6,14 +6,26 @@ import pytest
 from emulators.azure import AzuriteServer
 from file_keeper_testing import Conformance
 
+MiB = 1 << 20
+
 
 class TestAzure(Conformance):
     refused_characters = "\\"
     refused_endings = "."
-    page = 5000
+    # Azurite takes some 50 requests a second here: smaller pages and streams show the same. 1 GiB is measured by
+    # scripts/bench/azure_upload.py.
+    page = 500
+    many = 1200
+    stream_size = 128 * MiB
+    content_size = 48 * MiB
+    emulator_gaps = {
+        "case_61_size_type_and_overwrite": "Azurite takes a name with open blocks for an existing blob in Put Blob "
+        "with If-None-Match: * (and for none in Put Block List); tests/azure/test_storage.py tries the rest of it",
+    }
 
     @pytest.fixture
-    def storage_settings(self, azurite_server: AzuriteServer) -> dict[str, Any]:
+    def storage_settings(self, azurite_server: AzuriteServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        monkeypatch.setattr("file_keeper_azure.backend.PAGE", self.page)
         return {
             "type": "file_keeper:azure",
             "bucket": azurite_server.new_bucket(),
