@@ -32,6 +32,40 @@ def _number(part: Part) -> int:
     return part.number
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _damage(data: FileData, state: State) -> str:
+    """Say what is wrong with a state, which went through other hands; ``""`` if nothing is."""
+    for name, least in (("uploaded", 0), ("part_size", 1)):
+        if not _is_count(state.get(name)) or state[name] < least:
+            return f"{name} is {state.get(name)!r}"
+    beyond = _is_count(data.size) and state.get("resumable") and state["uploaded"] > data.size
+    if not _is_count(data.size) or not _is_count(state.get("pieces", 0)) or beyond:
+        return f"{state['uploaded']} bytes of {data.size!r} in {state.get('pieces', 0)!r} pieces"
+    if not isinstance(state.get("token"), str) or not re.fullmatch("[0-9a-f]{16}", state["token"]):
+        return "its token is none"
+    if "scratch" in state and not re.fullmatch("[0-9a-f]{32}", str(state["scratch"])):
+        return "its scratch name is none"
+    if data.hash and not hashing.is_hex(data.hash, data.algorithm):
+        return f"{data.hash!r} is no hash under {data.algorithm!r}"
+    parts: Any = state.get("parts", [])
+    if not isinstance(parts, list):
+        return "its parts are no list"
+    seen: set[int] = set()
+    for part in cast("list[Any]", parts):
+        entry = cast("State", part) if isinstance(part, dict) else State()
+        number = entry.get("part")
+        sound = _is_count(number) and _is_count(entry.get("size")) and isinstance(entry.get("etag"), str)
+        if not sound or number in seen:
+            return f"{part!r} is not a part"
+        if data.algorithm in entry and not hashing.is_hex(str(entry[data.algorithm]), data.algorithm):
+            return f"{part!r} has no hash"
+        seen.add(cast("int", number))
+    return ""
+
+
 class Sessions:
     """Multipart and resumable uploads of one storage.
 
@@ -52,18 +86,22 @@ class Sessions:
         return self._root + data.location
 
     def _state(self, data: FileData, kind: str) -> State:
-        """Give a copy of the state of an upload. :raises MissingFileError: when `data` holds none"""
+        """Give a copy of the state of an upload.
+
+        :raises MissingFileError: when `data` holds none
+        :raises StorageDataError: when it is damaged
+        """
         state = data.storage_data if isinstance(data, FileData) else {}  # pyright: ignore[reportUnnecessaryIsInstance]
         if not state.get(kind) or not isinstance(state.get("upload_id"), str) or not state["upload_id"]:
             raise exc.MissingFileError(f"the data holds no {kind} upload: begin with {kind}_start")
+        if wrong := _damage(data, state):
+            raise exc.StorageDataError(f"the state of the upload is damaged: {wrong}")
         return dict(state)
 
     def _ref(self, data: FileData, state: State) -> MultipartRef:
         target = self._target(data)
         scratch = state.get("scratch", "")
         if scratch:
-            if not re.fullmatch("[0-9a-f]{32}", str(scratch)):
-                raise exc.MissingFileError("the state of the upload is damaged: its scratch name is none")
             return MultipartRef(f"{self._root}{_SCRATCH}{scratch}", state["upload_id"])
         return MultipartRef(target, state["upload_id"])
 
@@ -436,6 +474,8 @@ class Sessions:
                 if left := self._scratch_left(data, state):
                     return self._publish(data, state, left)
                 raise
+            # What an attempt that was forgotten sent beyond these is not part of the content.
+            parts = [part for part in parts if part.number < int(state.get("pieces", 0))]
             if sum(part.size for part in parts) != data.size:
                 raise exc.ResumableUploadError("pieces that were sent are not there any more: the upload is gone")
             info = self._backend.multipart_complete(ref, sorted(parts, key=_number), options)
