@@ -119,8 +119,12 @@ def _main() -> None:
     for name in imports:
         load(name)
     function, args = receive()
+
+    def said(value: Any) -> None:
+        say("said", value)
+
     try:
-        say("said", globals()[function](lambda value: say("said", value), receive, *args))
+        said(globals()[function](said, receive, *args))
     except Exception as error:
         say("error", error)
 
@@ -169,7 +173,7 @@ def racing(say: Say, wait: Wait, storage: Storage, sizes: list[int], contestants
         result: list[list[int]] = []
 
         def run(size: int = size, barrier: threading.Barrier = barrier, result: list[list[int]] = result) -> None:
-            result.append(race(storage, f"race-{size}", size, contestants, lambda: _ignore(barrier.wait())))
+            result.append(race(storage, f"race-{size}", size, contestants, lambda: ignore(barrier.wait())))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -181,8 +185,8 @@ def racing(say: Say, wait: Wait, storage: Storage, sizes: list[int], contestants
     storage.close()
 
 
-def _ignore(_: object) -> None:
-    pass
+def ignore(_: object) -> None:
+    """Do nothing."""
 
 
 def send_parts(say: Say, wait: Wait, storage: Storage, kind: str, location: str, pieces: list[bytes], n: int) -> None:

@@ -7,7 +7,7 @@ import fnmatch
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from file_keeper import Storage, exc
 from file_keeper.backend import Backend, Body, MultipartRef, ObjectInfo, Part, Source, Wrapper, WriteOptions
@@ -145,9 +145,8 @@ class Faulty(Wrapper):
     def _sent(self, verb: str, key: str, body: Any) -> Any:
         for rule in self._met(verb, key, sending=True):
             assert rule.flip is not None
-            body = flipped(body, rule.flip) if isinstance(body, bytes | bytearray | memoryview) else FlippedSource(
-                body, rule.flip
-            )  # fmt: skip
+            at_hand = isinstance(body, bytes | bytearray | memoryview)
+            body = flipped(cast("Buffer", body), rule.flip) if at_hand else FlippedSource(body, rule.flip)
         return body
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:

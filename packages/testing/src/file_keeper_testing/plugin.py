@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def storage_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What ``--storage-settings`` names; a private memory storage without it. A `Conformance` class overrides it."""
-    given: str = request.config.getoption("--storage-settings")
+    given = str(request.config.getoption("--storage-settings"))
     if not given:
         return {"type": "file_keeper:memory", "bucket": uuid.uuid4().hex}
     if not given.lstrip().startswith("{"):

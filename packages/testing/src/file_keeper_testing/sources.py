@@ -7,7 +7,7 @@ import io
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,7 +78,7 @@ class OnlyRead:
 
 
 @contextmanager
-def pipe(content: bytes) -> Iterator[io.BufferedReader]:
+def pipe(content: bytes) -> Generator[io.BufferedReader]:
     """Give the reading end of a pipe that `content` comes through."""
     reading, writing = os.pipe()
 

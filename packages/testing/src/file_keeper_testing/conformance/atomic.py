@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import hashlib
 import io
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from file_keeper import Capability, Storage, Upload, exc, make_upload
 
-from ..children import contestant, race
+from ..children import contestant, ignore, race
 from ..faults import Rule, faulty
 from ..sources import OnlyRead, failing, payload, ragged
 from .base import Base, Make, needs
@@ -96,10 +97,9 @@ class Atomic(Base):
     @pytest.mark.parametrize("wrapper", ["plain", "text", "gzip"])
     @needs(Capability.CREATE)
     def test_case_19_leaving_a_writer_by_an_exception(self, wrapper: str, storage: Storage) -> None:
-        import gzip
-
         made = storage.upload("x", b"former")
-        with pytest.raises(SourceError):
+
+        def write() -> None:
             if wrapper == "text":
                 with storage.open("x", "w", overwrite=True) as text:
                     text.write("half of it")
@@ -111,17 +111,23 @@ class Atomic(Base):
                         raise SourceError
                 file.write(payload(2 * storage.settings.part_size))
                 raise SourceError
+
+        with pytest.raises(SourceError):
+            write()
         self.assert_stands(storage, made, b"former")
 
     @needs(Capability.CREATE)
     def test_case_19_a_wrapper_that_closes_while_an_exception_passes(self, storage: Storage) -> None:
-        file = storage.open("x", "wb")
-        with pytest.raises(SourceError):
+        def write() -> None:
+            file = storage.open("x", "wb")
             try:
                 file.write(b"half of it")
                 raise SourceError
             finally:
                 file.close()
+
+        with pytest.raises(SourceError):
+            write()
         self.assert_nothing(storage, "x")
 
     @needs(Capability.CREATE)
@@ -251,7 +257,7 @@ class Atomic(Base):
         size = self._sizes(storage)[what]
         contestants = self.contestants(size)
         barrier = threading.Barrier(len(contestants))
-        winners = race(storage, "race", size, contestants, lambda: bool(barrier.wait()) and None)
+        winners = race(storage, "race", size, contestants, lambda: ignore(barrier.wait()))
         self._won(storage, "race", size, winners)
 
     @needs(Capability.CREATE)

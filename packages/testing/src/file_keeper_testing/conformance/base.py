@@ -21,10 +21,10 @@ from ..sources import KiB, MiB
 F = TypeVar("F", bound=Callable[..., None])
 
 GAPS = {
-    "atomic_create": "without a condition of the provider, of several writers at once more than one may win; a file that "
-    "stands there already is still refused",
-    "conditions": "a version cannot be named to the provider: a change between a look and a write may be overwritten, a "
-    "change that was there before is still told",
+    "atomic_create": "without a condition of the provider, of several writers at once more than one may win; a file "
+    "that stands there already is still refused",
+    "conditions": "a version cannot be named to the provider: a change between a look and a write may be overwritten, "
+    "a change that was there before is still told",
     "all_or_nothing": "what was sent before a failure may stay; the caller still gets the error, and the next upload "
     "succeeds",
     "one_hash": "the hash may be unknown afterwards; it is never a wrong one",
@@ -70,7 +70,7 @@ class Base:
     """Names of :data:`GAPS` that this backend has, with the reason. The cases then assert the gap."""
 
     emulator_gaps: ClassVar[Mapping[str, str]] = {}
-    """Beginnings of case names (``case_24``) that the server used here cannot show, with the reason: skipped by name."""
+    """Beginnings of names of cases (``case_24``) that the server used here cannot show, with the reason: skipped."""
 
     shared: ClassVar[bool] = True
     """Other processes reach what a storage stores (not so: memory)."""
@@ -107,7 +107,7 @@ class Base:
     """Bytes that are uploaded from a generator to measure memory."""
 
     race_bytes: ClassVar[int] = 64 * MiB
-    """Bytes that all contestants of one race may send together; fewer contestants take part in a race of large files."""
+    """Bytes that all contestants of one race may send together: fewer take part in a race of large files."""
 
     @pytest.fixture
     def make(self, storage_settings: Mapping[str, Any]) -> Iterator[Make]:
@@ -155,7 +155,7 @@ class Base:
         return list(range(min(most, max(4, self.race_bytes // max(1, size)))))
 
     def leftovers(self, storage: Storage) -> list[str]:
-        """Tell what uploads have left under this storage's path. A subclass adds what it can see (fs: staging files)."""
+        """Tell what uploads have left under this storage's path. A subclass adds what only it can see."""
         root = storage.full_path("x")[:-1]
         backend = storage.backend
         found: list[str] = []
@@ -226,10 +226,14 @@ def shown(cls: type[Base]) -> dict[str, Any]:
     return {name: case for name, case in cases(cls).items() if not any(_covers(gap, name) for gap in cls.emulator_gaps)}
 
 
-def store(storage: Storage, names: Sequence[str], content: Callable[[str], bytes] = str.encode) -> None:
+def store(storage: Storage, names: Sequence[str]) -> None:
     """Upload a file for each name, several at a time; its content is its name."""
+
+    def upload(name: str) -> FileData:
+        return storage.upload(name, name.encode())
+
     with ThreadPoolExecutor(8) as pool:
-        for _ in pool.map(lambda name: storage.upload(name, content(name)), names):
+        for _ in pool.map(upload, names):
             pass
 
 

@@ -150,7 +150,7 @@ class Copying(Base):
             return
         storage.upload("x", b"first")
         changed, faults = faulty(
-            storage, Rule(verb="delete", hook=lambda *_: storage.upload("x", b"second", overwrite=True))
+            storage, Rule(verb="delete", hook=lambda _verb, _key: storage.upload("x", b"second", overwrite=True))
         )
         try:
             changed.move("target", "x")

@@ -9,6 +9,7 @@ import io
 import json
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ HEADERS = {
 def md5(content: bytes) -> str:
     """Give the hash that an upload is to tell."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _note(told: list[tuple[int, int | None]], done: int, total: int | None) -> None:
+    told.append((done, total))
 
 
 class Create(Base):
@@ -114,7 +119,7 @@ class Create(Base):
         content = payload(storage.settings.part_size + 5000 if large else 5000)
         path = tmp_path / "source.bin"
         path.write_bytes(content)
-        spooled = tempfile.SpooledTemporaryFile(100_000)
+        spooled = tempfile.SpooledTemporaryFile(100_000)  # noqa: SIM115 - entered below
         spooled.write(content)
         spooled.seek(0)
         at_offset = io.BytesIO(b"skipped" + content)
@@ -250,10 +255,11 @@ class Create(Base):
     @needs(Capability.METADATA)
     def test_case_26_refused_before_sending(self, storage: Storage) -> None:
         watched, counter = counted(storage)
-        for metadata in (
+        refused: list[Any] = [
             {"x": "y" * 2100}, {"x": "ü" * 1000}, {"x": "a\r\nb"}, {"x\n": "a"}, {"": "a"}, {"fk_hash": "md5:0"},
             {"md5chksum": "x"}, {"x": "\ud800"}, {f"key{n}": "v" * 20 for n in range(100)}, {"x": 5},
-        ):  # fmt: skip
+        ]  # fmt: skip
+        for metadata in refused:
             with pytest.raises(exc.ContentError):
                 watched.upload("x", b"x", metadata=metadata)
         for headers in ({"X-Other": "a"}, {"Cache-Control": "a\r\nX-Evil: 1"}):
@@ -297,7 +303,7 @@ class Create(Base):
         size = 3 * storage.settings.part_size + 10
         for location, source, total in (("known", payload(size), size), ("unknown", ragged(payload(size)), None)):
             told: list[tuple[int, int | None]] = []
-            storage.upload(location, source, progress=lambda *pair, told=told: told.append(pair))
+            storage.upload(location, source, progress=partial(_note, told))
             done = [entry[0] for entry in told]
             assert done == sorted(set(done))
             assert done[-1] == size
