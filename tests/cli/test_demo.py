@@ -9,6 +9,7 @@ import re
 import secrets
 import select
 import sys
+import tempfile
 from pathlib import Path
 
 import file_keeper as fk
@@ -30,14 +31,17 @@ def some_files():
     Path("sub/deep.txt").write_text("deep\n")
 
 
-def temporary_folders() -> set[str]:
-    import tempfile
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """The folder of temporary files, this test's own."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
-    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("file-keeper-")}
 
-
-def test_the_demo_says_that_fs_and_memory_are_identical(run):
-    before, there = set(os.listdir(".")), temporary_folders()
+def test_the_demo_says_that_fs_and_memory_are_identical(run, temporary):
+    before = set(os.listdir("."))
     result = run("demo", "--size", "9MiB")
     assert result.code == 0
     assert result.stderr == ""
@@ -52,7 +56,7 @@ def test_the_demo_says_that_fs_and_memory_are_identical(run):
     assert "✓ fs, memory: identical in the locations, order, sizes, types and hashes of 3 files" in text
     assert "✗" not in text
     assert set(os.listdir(".")) == before
-    assert temporary_folders() == there
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_demo_for_programs(run):
@@ -89,13 +93,13 @@ def test_options_go_into_the_one_dictionary(run, tmp_path):
     assert result.code == 0
     assert re.search(r"README.md .* [0-9a-f]{64}", result.text)
     assert str(tmp_path / "there") in result.text
+    assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_a_demo_that_fails_leaves_nothing(run):
-    there = temporary_folders()
+def test_a_demo_that_fails_leaves_nothing(run, temporary):
     assert run("demo", "README.md", "-t", "fs", "-t", "nosuch", "--size", "1KiB").code == 7
     assert run("demo", "nowhere.txt").code == 3
-    assert temporary_folders() == there
+    assert list(temporary.iterdir()) == []
 
 
 class Lying(MemoryBackend):

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Annotated, Any
 
 import file_keeper as fk
@@ -83,9 +83,19 @@ def run_demo(
                 reports.append(_run(storage, files, size, output))
             finally:
                 if not keep:
-                    for failure in storage.remove_many([*files, STREAM]):
-                        output.error(failure)
+                    _remove(storage, [*files, STREAM], output)
     return reports
+
+
+def _remove(storage: fk.Storage, locations: Sequence[str], output: Output) -> None:
+    """Remove what was stored, and on disk the folder that was made for it."""
+    from file_keeper_fs import FsSettings
+
+    for failure in storage.remove_many(locations):
+        output.error(failure)
+    if isinstance(storage.settings, FsSettings):
+        with suppress(OSError):
+            os.rmdir(storage.settings.directory(os.getcwd()))
 
 
 def _place(storage: fk.Storage) -> str:
