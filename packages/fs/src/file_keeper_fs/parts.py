@@ -288,7 +288,7 @@ def sweep(tree: Tree, prefix: str, older_than: float) -> int:
             elif name.startswith(STAGED):
                 count += _sweep_staged(hold, name, before)
         if any(name.endswith(attributes.SIDECAR) for name in names):
-            with locked(tree, above, alone=True, needed=False):
+            with contextlib.suppress(FileNotFoundError), locked(tree, above, alone=True, needed=False):
                 count += _sweep_sidecars(above, hold, before)
         tidy(tree, folder.split("/")[:-1])
     return count
@@ -296,6 +296,9 @@ def sweep(tree: Tree, prefix: str, older_than: float) -> int:
 
 def _sweep_staged(hold: Directory, name: str, before: float) -> bool:
     try:
+        if hold.closes:
+            # A living writer must close its file, and with that gives up its lock, before it can publish it.
+            before = min(before, time.time() - 60)
         if hold.lstat(name).st_mtime > before:
             return False
         fd, _ = hold.open(name)

@@ -106,15 +106,7 @@ class Place:
 
     def stage(self) -> None:
         """Create the staging file. Its lock tells the living writers from the dead."""
-        while self.fd < 0:
-            name = STAGED + secrets.token_hex(8)
-            self.fd = self.hold.create(name)
-            self._staged = name
-            locked = locks.try_lock(self.fd)
-            if not locked or not os.fstat(self.fd).st_nlink:
-                # A sweep came between, took it for a dead one's and removes it.
-                os.close(self.fd)
-                self.fd = -1
+        self.fd, self._staged = _stage(self.hold)
 
     def write(self, data: Buffer) -> None:
         """Write to the staging file."""
@@ -256,11 +248,9 @@ class Place:
 
     def write_sidecar(self, name: str, data: bytes) -> None:
         """Write a sidecar, whole or not at all."""
-        staged = STAGED + secrets.token_hex(8)
-        fd = self.hold.create(staged)
+        fd, staged = _stage(self.hold)
         try:
             try:
-                locks.try_lock(fd)
                 view = memoryview(data)
                 while len(view):
                     view = view[os.write(fd, view) :]
@@ -295,6 +285,21 @@ class Place:
             with contextlib.suppress(OSError):
                 self.directory.rmdir(RESERVED)
         self.directory.close()
+
+
+def _stage(hold: Directory) -> tuple[int, str]:
+    """Create and lock a staging file; give its descriptor and its name."""
+    while True:
+        name = STAGED + secrets.token_hex(8)
+        fd = hold.create(name)
+        try:
+            if locks.try_lock(fd) and os.fstat(fd).st_nlink:
+                return fd, name
+        except BaseException:
+            os.close(fd)
+            raise
+        # A sweep came in between, took it for a dead one's and removes it.
+        os.close(fd)
 
 
 def _kind(st: os.stat_result) -> str:

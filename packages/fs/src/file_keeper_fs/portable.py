@@ -21,6 +21,7 @@ from .locks import NoLocks
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_CLOEXEC", 0)
 _REPARSE = 0x400
+_TRIES = 100
 _REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*(\..*)?", re.IGNORECASE)
 
@@ -66,8 +67,10 @@ class PortableDirectory(Directory):
     def _look(self) -> None:
         for path, inode in self._trail:
             st = os.lstat(path)
-            if _is_link(st) or not stat.S_ISDIR(st.st_mode) or st.st_ino != inode:
+            if _is_link(st) or not stat.S_ISDIR(st.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, "a directory was replaced meanwhile")
+            if st.st_ino != inode:
+                raise no_such(path)
 
     def sub(self, name: str) -> Self:
         path = self._to(name)
@@ -89,30 +92,41 @@ class PortableDirectory(Directory):
     def rmdir(self, name: str) -> None:
         os.rmdir(self._to(name))
 
-    def _checked(self, path: str, flags: int) -> tuple[int, os.stat_result]:
+    def _checked(self, path: str, flags: int) -> tuple[int, os.stat_result] | None:
+        """Open a file and look whether the path still leads to it; ``None`` when it leads to another one."""
         fd = os.open(path, flags | _BINARY, 0o666)
         try:
             st, now = os.fstat(fd), os.lstat(path)
-            if _is_link(now) or not stat.S_ISREG(st.st_mode) or st.st_ino != now.st_ino:
+            if _is_link(now) or not stat.S_ISREG(st.st_mode):
                 raise no_such(path)
             self._look()
         except BaseException:
             os.close(fd)
             raise
-        return fd, st
+        if st.st_ino == now.st_ino:
+            return fd, st
+        os.close(fd)
+        return None
 
     def open(self, name: str) -> tuple[int, os.stat_result]:
-        path = self._to(name)
-        st = os.lstat(path)
-        if _is_link(st) or not stat.S_ISREG(st.st_mode):
-            raise no_such(name)
-        return self._checked(path, os.O_RDONLY)
+        for _ in range(_TRIES):
+            path = self._to(name)
+            st = os.lstat(path)
+            if _is_link(st) or not stat.S_ISREG(st.st_mode):
+                raise no_such(name)
+            if found := self._checked(path, os.O_RDONLY):
+                return found
+        raise no_such(name)
 
     def create(self, name: str) -> int:
-        return self._checked(self._to(name), os.O_RDWR | os.O_CREAT | os.O_EXCL)[0]
+        if found := self._checked(self._to(name), os.O_RDWR | os.O_CREAT | os.O_EXCL):
+            return found[0]
+        raise no_such(name)
 
     def create_or_open(self, name: str) -> int:
-        return self._checked(self._to(name), os.O_RDWR | os.O_CREAT)[0]
+        if found := self._checked(self._to(name), os.O_RDWR | os.O_CREAT):
+            return found[0]
+        raise no_such(name)
 
     def touch(self, fd: int, name: str, ns: int) -> os.stat_result:
         path = self._to(name)
