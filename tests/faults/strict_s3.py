@@ -103,6 +103,7 @@ class StrictS3(FaultProxy):
         self._check_headers(request)
         content = self._receive(request, body, file)
         self._check_content(request, content)
+        self._check_source(request)
         headers = request.headers
         if headers.get("x-amz-content-sha256").startswith("STREAMING-"):
             coding = [one.strip() for one in headers.get("Content-Encoding").split(",")]
@@ -237,6 +238,20 @@ class StrictS3(FaultProxy):
         if required and not given and not headers.has("Content-MD5"):
             raise Refused(
                 400, "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+            )
+
+    def _check_source(self, request: Request) -> None:
+        """API, CopyObject and UploadPartCopy, "x-amz-copy-source-if-match": moto does not look at it."""
+        wanted = request.headers.get("x-amz-copy-source-if-match").strip('"')
+        if not wanted:
+            return
+        etag = self._etag("/" + request.headers.get("x-amz-copy-source").partition("?")[0].lstrip("/"))
+        if etag and etag != wanted:
+            raise Refused(
+                412,
+                "PreconditionFailed",
+                "At least one of the pre-conditions you specified did not hold",
+                "<Condition>x-amz-copy-source-If-Match</Condition>",
             )
 
     # Operations

@@ -37,8 +37,8 @@ class Piece:
 
 
 def pieces(source: ObjectInfo, size: int) -> Iterator[Piece]:
-    """Cut an object into pieces of nearly one size, from `size` up to less than twice that."""
-    count = max(1, source.size // size)
+    """Cut an object into pieces of nearly one size, about `size` and no smaller than :data:`PART_MIN`."""
+    count = max(1, min(-(-source.size // size), source.size // PART_MIN))
     start = 0
     for number in range(count):
         end = source.size * (number + 1) // count
@@ -53,15 +53,12 @@ def plan(sources: Sequence[ObjectInfo], *, tail: int = 0) -> list[Piece]:
     :raises NotModifiedInPlace: when one is too small to be a part that is not the last, or there are too many
     """
     sources = [source for source in sources if source.size]
-    total = sum(source.size for source in sources)
-    size = max(PART_MIN, min(COPY_PART, COPY_MAX), -(-total // (PARTS_MAX // 2)))
+    room = PARTS_MAX - tail - max(0, len(sources) - 1)  # each source may end in a piece that is not full
     last = len(sources) - (0 if tail else 1)
-    if any(source.size < PART_MIN for source in sources[:last]):
-        raise NotModifiedInPlace(f"S3 makes no object of parts under {PART_MIN} bytes")
-    found = [piece for source in sources for piece in pieces(source, size)]
-    if not found or len(found) + tail > PARTS_MAX:
-        raise NotModifiedInPlace(f"S3 makes no object of {len(found) + tail} parts")
-    return found
+    if not sources or room <= 0 or any(source.size < PART_MIN for source in sources[:last]):
+        raise NotModifiedInPlace(f"S3 makes no object of parts under {PART_MIN} bytes, nor of over {PARTS_MAX}")
+    size = max(PART_MIN, min(COPY_PART, COPY_MAX), -(-sum(source.size for source in sources) // room))
+    return [piece for source in sources for piece in pieces(source, size)]
 
 
 def send_pieces(
