@@ -282,7 +282,7 @@ class Settings:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-_USERINFO = re.compile("(//[^/@\\s:]*):[^/@\\s]*@")
+_USERINFO = re.compile("(//[^/@\\s:]*):[^/\\s]*@")
 
 
 def _shown(known: Option, value: Any) -> str:
@@ -442,6 +442,9 @@ def parse(cls: type[S], name: str, raw: Mapping[str, Any], kind: str = "") -> S:
     try:
         return _parse(cls, name, raw, kind)
     except exc.InvalidStorageConfigurationError as error:
+        # A backend that refuses an address may show it, with a password in it.
+        error.message = _USERINFO.sub(r"\1:***@", error.message)
+        error.args = (error.message,)
         error.within(storage=name)
         raise
 
