@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .conformance import Conformance
     from .counting import Call, Counting, counted
-    from .faults import Faulty, Lacking, ProviderError, Rule, faulty, lost_answer, without
+    from .faults import Faulty, Lacking, Limited, ProviderError, Rule, faulty, limited, lost_answer, without
 
 __all__ = [
     "Call",
@@ -25,10 +25,12 @@ __all__ = [
     "Counting",
     "Faulty",
     "Lacking",
+    "Limited",
     "ProviderError",
     "Rule",
     "counted",
     "faulty",
+    "limited",
     "lost_answer",
     "without",
 ]
@@ -40,9 +42,11 @@ _HOMES = {
     "counted": "counting",
     "Faulty": "faults",
     "Lacking": "faults",
+    "Limited": "faults",
     "ProviderError": "faults",
     "Rule": "faults",
     "faulty": "faults",
+    "limited": "faults",
     "lost_answer": "faults",
     "without": "faults",
 }

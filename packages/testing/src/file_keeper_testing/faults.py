@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from file_keeper import Storage, exc
-from file_keeper.backend import Backend, Body, MultipartRef, ObjectInfo, Part, Source, Wrapper, WriteOptions
+from file_keeper.backend import Backend, Body, Limits, MultipartRef, ObjectInfo, Part, Source, Wrapper, WriteOptions
 from file_keeper.types import Buffer
 
 T = TypeVar("T")
@@ -174,6 +174,26 @@ class Lacking(Wrapper):
     @property
     def verbs(self) -> frozenset[str]:
         return self.inner.verbs - self._lacking
+
+
+class Limited(Wrapper):
+    """A backend of a provider that holds to other limits, or works another way: ``streaming_put=False`` makes parts.
+
+    :param changes: fields of :class:`file_keeper.backend.Limits`
+    """
+
+    def __init__(self, inner: Backend[Any], **changes: Any):
+        super().__init__(inner)
+        self._changes = changes
+
+    @property
+    def limits(self) -> Limits:  # pyright: ignore[reportIncompatibleVariableOverride] - as in Wrapper
+        return dataclasses.replace(self.inner.limits, **self._changes)
+
+
+def limited(storage: Storage, **changes: Any) -> Storage:
+    """Give a storage like `storage` whose backend has other limits."""
+    return storage.wrapped(lambda backend: Limited(backend, **changes))
 
 
 def without(storage: Storage, *verbs: str) -> Storage:

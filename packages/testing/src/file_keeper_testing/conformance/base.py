@@ -87,6 +87,10 @@ class Base:
     refused_endings: ClassVar[str] = ""
     """Characters that no segment of a new name may end in, on this provider (Azure: ``.``)."""
 
+    absent: ClassVar[Mapping[str, Any] | None] = None
+    """Settings that name a place which is not there and which ``initialize`` creates. Without: another ``bucket``,
+    where the settings have one and others reach it."""
+
     imports: ClassVar[Sequence[str]] = ()
     """Modules (or paths of files) that a process of its own imports before it makes a storage: what registers the
     adapter, unless an entry point does."""

@@ -6,6 +6,7 @@ import csv
 import gc
 import gzip
 import io
+import tempfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -349,6 +350,15 @@ class Read(Base):
             growth, total = child.hear()
         assert total == 1024 * MiB
         assert growth < 32 * MiB
+
+    @needs(Capability.STREAM)
+    def test_reading_keeps_nothing(self, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        for number in range(3):
+            storage.upload("x", b"%d" % number, overwrite=True)
+            with storage.open("x") as file:
+                assert storage.content("x") == file.read() == b"%d" % number
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("large", [False, True], ids=["small", "several ranges"])
     @needs(Capability.STREAM)

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import threading
+import uuid
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -36,6 +37,28 @@ class Whole(Base):
         again = make(initialize=True)
         again.check()
         assert again.content("x") == b"x"
+
+    def test_case_67_a_place_that_is_not_there(self, make: Make, storage_settings: dict[str, Any]) -> None:
+        absent = self.absent
+        if absent is None and self.shared and isinstance(storage_settings.get("bucket"), str):
+            absent = {"bucket": f"missing-{uuid.uuid4().hex[:12]}"}
+        if not absent:
+            return  # this backend has no places that could be missing
+        storage = make("", **{**absent, "initialize": False})
+        calls: list[Callable[[], Any]] = [
+            storage.check, lambda: storage.upload("x", b"x"), lambda: storage.content("x"),
+            lambda: storage.exists("x"), lambda: storage.analyze("x"), lambda: storage.remove("x"),
+            lambda: list(storage.scan()), lambda: storage.copy("y", "x"),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(exc.InvalidStorageConfigurationError) as caught:
+                call()
+            assert caught.value.storage == "conformance"
+            for value in absent.values():
+                assert str(value) in str(caught.value)
+        with make("", **{**absent, "initialize": True}) as made:
+            made.upload("x", b"x")
+        assert storage.content("x") == b"x"
 
     @needs(Capability.CREATE, Capability.REMOVE)
     def test_case_71_two_storages_see_each_other_at_once(self, storage: Storage, make: Make) -> None:
