@@ -124,6 +124,7 @@ def test_no_secret_is_shown(run, monkeypatch):
         bucket = "photos"
         key = "AKIA-visible-as-an-id"
         secret = "hunter2"
+        endpoint = "https://me:hunter1@s3.example"
         config = { password = "hunter3" }
         metadata = { owner = "hunter4" }
         unknown = "hunter5"
@@ -145,6 +146,7 @@ def test_no_secret_is_shown(run, monkeypatch):
     shown = {one["storage"]: one for one in run("storages", "--json").records[0]["storages"]}
     assert shown["cloud"]["settings"]["bucket"] == "photos"
     assert shown["cloud"]["settings"]["secret"] == "***"
+    assert shown["cloud"]["settings"]["endpoint"] == "https://me:***@s3.example"
     assert shown["cloud"]["settings"]["azure"] == {"account_key": "***"}
     assert shown["referring"]["settings"]["account_key"] == {"env": "AZURE_KEY"}
     assert shown["nobody"]["sources"][-1] == "FILE_KEEPER_STORAGE_NOBODY"

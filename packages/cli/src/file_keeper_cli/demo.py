@@ -315,7 +315,7 @@ def _show(
 ) -> None:
     output = session.output
     say = _Steps(output)
-    say.title(f"{many(len(files), 'file')} and a generated stream of {size_text(size)}, in {' and '.join(by_label)}")
+    say.title(f"{many(len(files), 'file')} and a generated stream of {size_text(size)}: {', '.join(by_label)}")
     if types:
         shown = {"type": "...", **{key: value for key, value in settings.items() if key in _TELLABLE}}
         say.text(f"One dictionary, of which only `type` changes:\n  {json.dumps(shown)}")

@@ -28,10 +28,11 @@ Overwrite = Annotated[
 
 
 def expand(
-    session: Session, texts: Iterable[str], *, recursive: bool = False, glob: str = ""
+    session: Session, texts: Iterable[str], *, recursive: bool = False, glob: str = "", settled: bool = False
 ) -> Iterator[tuple[Address, str]]:
     """Give the files that are meant, each with its name relative to what was asked for.
 
+    :param settled: take the whole listing before giving the first: what is done writes there too, or removes
     :raises MissingFileError: when a folder or a pattern has none
     """
     for text in texts:
@@ -40,14 +41,15 @@ def expand(
             yield address, address.name
             continue
         folder = Address.parse(text).within("")
-        # The whole listing is taken first: what follows may write into the same folder, or remove from it.
         prefix = folder.location
-        locations = list(session.storage(folder).scan(prefix=prefix, glob=glob))
-        if not locations:
+        locations = session.storage(folder).scan(prefix=prefix, glob=glob)
+        empty = True
+        for location in list(locations) if settled else locations:
+            empty = False
+            yield Address(folder.storage, location), location[len(prefix) :]
+        if empty:
             what = f"matches {glob!r} in {folder}" if glob else f"lies in {folder}"
             raise exc.MissingFileError(f"no file {what}")
-        for location in locations:
-            yield Address(folder.storage, location), location[len(prefix) :]
 
 
 def _pairs(texts: list[str] | None, what: str) -> dict[str, str]:
@@ -241,7 +243,7 @@ def _carry(
     several = len(files) > 1 or recursive or bool(glob)
     if several and not where.is_folder():
         raise UsageError(f"several files go into a folder: write {where}/")
-    for address, name in expand(session, files, recursive=recursive, glob=glob):
+    for address, name in expand(session, files, recursive=recursive, glob=glob, settled=True):
         with session.attempt():
             to = where.within(name) if where.is_folder() else where
             storage = session.storage(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
@@ -16,6 +17,8 @@ from .errors import UsageError
 from .session import Session
 
 _SECRET = "***"
+_PASSWORD = re.compile(r"(//[^/@\s:]*):[^/@\s]*@")
+"""A password in an address."""
 
 
 def masked(settings: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def masked(settings: Mapping[str, Any], options: Mapping[str, Option]) -> dict[s
         elif option is None or option.secret:
             shown[name] = _SECRET
         else:
-            shown[name] = value
+            shown[name] = _PASSWORD.sub(r"\1:***@", value) if isinstance(value, str) else value
     return shown
 
 
