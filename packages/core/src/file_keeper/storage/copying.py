@@ -141,7 +141,7 @@ class Copying(Reading):
             return info, self._describe(made, location)
         plan = Plan(
             key=key,
-            content_type=options.content_type,
+            content_type=info.content_type,  # "": told from the content, as analyze would
             metadata=attributes.without_ours(info.metadata),
             headers=info.headers,
             if_absent=if_absent,
