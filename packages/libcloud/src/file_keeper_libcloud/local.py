@@ -1,7 +1,9 @@
 """The LOCAL driver: a directory of this machine.
 
-The driver writes in place, reads a file twice for a range of it and ignores errors when it deletes. What it is known to
-be, a directory, allows better: it writes under a reserved name, and the file system publishes in one step.
+The driver writes in place (without its locks, a file in the temporary directory for each name, it even swallows what is
+raised meanwhile), reads a file twice for a range of it, and ignores errors when it deletes. What it is known to be, a
+directory, allows better: files are written under a reserved name, and the file system publishes them in one step. The
+driver finds the container and lists it.
 """
 
 from __future__ import annotations
@@ -59,8 +61,8 @@ class Local:
     def _stat(self, path: str, key: str) -> ObjectInfo:
         try:
             return self._info(os.stat(path), key)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise exc.MissingFileError("there is no such file") from error
+        except (FileNotFoundError, NotADirectoryError):
+            raise exc.MissingFileError("there is no such file") from None
 
     def _info(self, found: os.stat_result, key: str) -> ObjectInfo:
         if not stat.S_ISREG(found.st_mode):
@@ -77,8 +79,8 @@ class Local:
             path = self._file(root, key)
             try:
                 file = open(path, "rb", buffering=0)  # noqa: SIM115 - the body closes it
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-                raise exc.MissingFileError("there is no such file") from error
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise exc.MissingFileError("there is no such file") from None
             try:
                 info = self._info(os.fstat(file.fileno()), key)
                 if etag and info.etag != etag:
@@ -115,15 +117,18 @@ class Local:
         raise exc.ConnectionError("files go faster than the directory can be listed", retryable=True)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
-        with self._lend() as (held, root):
+        with self._lend() as (_, root):
             path = self._file(root, key)
             if os.path.isdir(path):
                 raise exc.LocationError("there are files below this location")
             name = "/".join(filter(None, (self._path, _STAGING, secrets.token_hex(16))))
             staged = self._file(root, name)
-            chunks: Any = iter((body,)) if isinstance(body, bytes | bytearray | memoryview) else body
+            chunks = (body,) if isinstance(body, bytes | bytearray | memoryview) else body
             try:
-                held.driver.upload_object_via_stream(chunks, held.container(), name)
+                _again(lambda: os.makedirs(os.path.dirname(staged), exist_ok=True))
+                with open(staged, "xb", buffering=0) as file:
+                    for chunk in chunks:
+                        _write(file, chunk)
                 self._check(path, key, options)
                 self._publish(staged, path, options.if_absent)
                 return self._stat(path, key)
@@ -199,6 +204,13 @@ class Local:
                             os.unlink(entry.path)
                             count += 1
         return count
+
+
+def _write(file: Any, chunk: Buffer) -> None:
+    """Write all of a buffer; a raw file may take less at a time."""
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _again(do: Callable[[], None]) -> None:

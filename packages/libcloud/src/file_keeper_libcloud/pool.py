@@ -122,14 +122,9 @@ def make_driver(settings: LibcloudSettings) -> StorageDriver:
     if settings.driver is not None:
         return _copy(settings.driver)
     cls = driver_class(settings)
-    options: dict[str, Any] = dict(settings.params)
-    if cls.__name__ == "LocalStorageDriver":
-        # Its locks are a file each in the temporary directory, for ever; we write under names of our own and publish
-        # in one step, so nothing is left to lock.
-        options.setdefault("ex_use_locking", False)
     arguments: list[Any] = [settings.key, *([settings.secret] if settings.secret else [])]
     try:
-        return cls(*arguments, **options)
+        return cls(*arguments, **settings.params)
     except (TypeError, ValueError) as error:
         raise exc.InvalidStorageConfigurationError(
             f"Libcloud's driver {cls.__name__} does not take these 'key', 'secret' and 'params': {error}"
