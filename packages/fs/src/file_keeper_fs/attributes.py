@@ -57,7 +57,7 @@ def decode(data: bytes, st: os.stat_result) -> Record | None:
     """Read a record; ``None`` when it is not one, or not of this content."""
     try:
         fields: Any = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict):
         return None

@@ -110,7 +110,7 @@ def opened(tree: Tree, upload: MultipartRef) -> Generator[tuple[Directory, Direc
             hold = stack.enter_context(above.sub(RESERVED))
             parts = stack.enter_context(hold.sub(upload.id))
             meta = _meta(parts)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             if isinstance(error, OSError) and not isinstance(missing(error), exc.MissingFileError):
                 raise
             raise exc.MissingFileError("there is no such upload") from error
@@ -264,7 +264,7 @@ def uploads(tree: Tree, prefix: str) -> Iterator[OpenUpload]:
                     times = [part.modified for part in _parts(parts) if part.modified]
                     key = folder + str(meta["name"])
                     started = datetime.fromtimestamp(float(meta["started"]), UTC)
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue
             if key.startswith(prefix):
                 yield OpenUpload(MultipartRef(key, name), started, max(times, default=None))
