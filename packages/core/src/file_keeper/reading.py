@@ -80,11 +80,11 @@ class Reader(io.RawIOBase):
     def _reopen(self, error: exc.FilesError) -> None:
         """Open the rest again after a failure, or raise it."""
         self._failures += 1
+        self._drop()  # also when it is the end: nobody closes a stream that has failed
         if self._failures > _RESUMES or not error.retryable:
             self._tell(error)
             raise error
         log.info("reading %r goes on at byte %d after: %s", self._key, self._position, error)
-        self._drop()
         self._body = self._open()
 
     def _open(self) -> Body:
