@@ -213,9 +213,8 @@ class S3Backend(Backend[S3Settings]):
         return self._written(key, len(body), answer, options)
 
     def _written(self, key: str, size: int, answer: Mapping[str, Any], options: WriteOptions) -> ObjectInfo:
-        etag = etag_of(answer)
-        # radosgw answers some writes without one.
-        return written(key, size, etag, options) if etag else self.head(key)
+        # radosgw answers some writes without an etag.
+        return written(key, size, answer, options) if etag_of(answer) else self.head(key)
 
     def delete(self, key: str, *, etag: str = "") -> bool:
         try:

@@ -61,16 +61,16 @@ def in_utc(moment: datetime | None) -> datetime | None:
     return moment and moment.astimezone(UTC)
 
 
-def written(key: str, size: int, etag: str, options: WriteOptions) -> ObjectInfo:
-    """Tell of an object that was just written: the answer has only its etag."""
+def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ObjectInfo:
+    """Tell of an object that was just written: the answer has only its etag, and perhaps checksums."""
     return ObjectInfo(
         key=key,
         size=size,
         content_type=options.content_type,
-        etag=etag,
+        etag=etag_of(answer),
         metadata=options.metadata,
         headers=options.headers,
-        digests=options.digests,
+        digests={**_checksums(answer), **options.digests},
     )
 
 
@@ -90,14 +90,20 @@ def described(key: str, answer: Answer, bucket: str, size: int) -> ObjectInfo:
     )
 
 
-def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str]) -> dict[str, str]:
-    """Give the hashes of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
+def _checksums(answer: Answer) -> dict[str, str]:
+    """Give the checksums of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
     found: dict[str, str] = {}
     if answer.get("ChecksumType", "FULL_OBJECT") != "COMPOSITE":
         for algorithm, name in PARAMS.items():
             # A composite one is followed by the number of parts, and so is no base64.
             if (value := answer.get(name)) and (digest := hashing.from_base64(value, algorithm)):
                 found[algorithm] = digest
+    return found
+
+
+def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Give the hashes of the whole content that are certain."""
+    found = _checksums(answer)
     # API Reference, "Object": the ETag is an MD5 only of what was put in one go and is not encrypted with a key that
     # is managed elsewhere; in directory buckets it never is.
     etag = etag_of(answer)
