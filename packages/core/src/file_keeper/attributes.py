@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from . import exc, hashing
 from .backend import Limits, ObjectInfo
@@ -39,7 +38,7 @@ def _is_ours(key: str) -> bool:
 
 def new_token() -> str:
     """Make the random token of one create."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def encode(metadata: Mapping[str, str], limits: Limits, algorithm: str) -> dict[str, str]:
@@ -153,6 +152,9 @@ def describe(info: ObjectInfo, location: str, algorithm: str) -> FileData:
     )
 
 
+_ATTR_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
 def disposition(value: str) -> str:
     """Give a ``Content-Disposition`` that every client can read: RFC 6266, with RFC 8187 for names beyond ASCII.
 
@@ -170,10 +172,10 @@ def disposition(value: str) -> str:
     name = re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2].strip()
     stand_in = "".join(char if char.isascii() and char not in '"\\%' else "_" for char in name)
     try:
-        replaced = f"filename=\"{stand_in}\"; filename*=UTF-8''{quote(name, safe='')}"
+        real = "".join(chr(byte) if byte in _ATTR_CHARS else f"%{byte:02X}" for byte in name.encode())
     except UnicodeEncodeError:
         raise exc.ContentError("Content-Disposition: lone surrogates cannot be sent") from None
-    return value[: found.start()] + replaced + value[found.end() :]
+    return f"{value[: found.start()]}filename=\"{stand_in}\"; filename*=UTF-8''{real}{value[found.end() :]}"
 
 
 def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:

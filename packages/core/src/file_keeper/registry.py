@@ -6,13 +6,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from . import exc
 from .backend import Backend
 from .settings import ALIASES, KNOWN, near_miss, parse
 from .storage import Storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -173,6 +175,8 @@ def _read_config(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _user_config() -> Path:
+    from pathlib import Path
+
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "file-keeper"
     if sys.platform == "darwin":
@@ -185,6 +189,8 @@ def find_config() -> Path | None:
     upward from the current directory, else ``storages.toml`` or ``storages.json`` in the user's config directory
     (``file-keeper`` in ``XDG_CONFIG_HOME``, ``~/.config``, ``~/Library/Application Support`` or ``%APPDATA%``).
     """
+    from pathlib import Path
+
     if named := os.environ.get("FILE_KEEPER_CONFIG"):
         return Path(named)
     try:
@@ -225,7 +231,7 @@ def get_storage(name: str, settings: Mapping[str, Any] | None = None) -> Storage
             if name not in known:
                 names = sorted({*_named, *known})
                 raise exc.UnknownStorageError(
-                    f"unknown storage {name!r}{near_miss(name, names)}: "
+                    f"unknown storage {name!r}{near_miss(name, names) or ':'} "
                     + (f"known are {', '.join(names)}" if names else "none is configured"),
                     storage=name,
                 )

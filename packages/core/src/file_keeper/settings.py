@@ -20,7 +20,6 @@ import os
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 from . import exc, hashing
@@ -101,7 +100,8 @@ class Reference:
             except KeyError:
                 raise exc.MissingStorageConfigurationError(f"the environment variable {self.name} is not set") from None
         try:
-            return Path(self.name).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+            with open(self.name, encoding="utf-8", newline="") as file:
+                return file.read().removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeError) as error:
             raise exc.MissingStorageConfigurationError(f"the file {self.name} cannot be read: {error}") from error
 
@@ -483,7 +483,7 @@ _COMMON = frozenset(Settings.options())
 def _checked(settings: S) -> S:
     changes: dict[str, Any] = {}
     path = settings.path
-    if not ((settings.absolute_path and path.startswith(("/", "~"))) or (settings.absolute_path and Path(path).drive)):
+    if not (settings.absolute_path and (path.startswith(("/", "~")) or os.path.splitdrive(path)[0])):
         changes["path"] = normalize_path(path)
     if isinstance(settings.bucket, str) and settings.bucket:
         bucket = normalize_path(settings.bucket, "bucket")

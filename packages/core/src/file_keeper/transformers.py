@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -17,7 +16,7 @@ from .upload import Upload
 Transformer = Callable[[str, "Upload | None"], str]
 """Takes a name and the upload, if there is one; gives the name changed."""
 
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "file-keeper:location")
+_NAMESPACE = "file-keeper:location"
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -76,26 +75,35 @@ def safe_relative_path(name: str, upload: Upload | None) -> str:
     return result
 
 
+def _random() -> str:
+    """Give a random UUID, as :func:`uuid.uuid4` does; that module looks at the machine when it is imported."""
+    import uuid
+
+    return str(uuid.uuid4())
+
+
 def uuid4(name: str, upload: Upload | None) -> str:
     """``a/b.txt`` becomes ``a/`` and a random UUID."""
-    return _split(name)[0] + str(uuid.uuid4())
+    return _split(name)[0] + _random()
 
 
 def uuid4_prefix(name: str, upload: Upload | None) -> str:
     """``a/b.txt`` becomes ``a/``, a random UUID, ``-b.txt``."""
     folder, base = _split(name)
-    return f"{folder}{uuid.uuid4()}-{base}"
+    return f"{folder}{_random()}-{base}"
 
 
 def uuid4_with_extension(name: str, upload: Upload | None) -> str:
     """``a/b.txt`` becomes ``a/``, a random UUID, ``.txt``."""
-    return _split(name)[0] + str(uuid.uuid4()) + _extension(name)
+    return _split(name)[0] + _random() + _extension(name)
 
 
 def uuid5(name: str, upload: Upload | None) -> str:
     """``a/b.txt`` becomes ``a/`` and a UUID made of the whole name: the same name gives the same one."""
+    import uuid
+
     try:
-        return _split(name)[0] + str(uuid.uuid5(_NAMESPACE, name))
+        return _split(name)[0] + str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, _NAMESPACE), name))
     except UnicodeEncodeError:
         raise exc.LocationTransformerError("uuid5: the name has lone surrogates") from None
 
