@@ -127,8 +127,8 @@ class Place:
         :raises ExistingFileError, ChangedFileError: by the conditions
         :raises LocationError: when something else than a file has the name
         """
-        st, sidecar = self._attach(record)
         try:
+            st, sidecar = self._attach(record)
             with locked(self.tree, self.directory, alone=bool(if_match) or sidecar is not None, needed=bool(if_match)):
                 old = None if if_absent else self.current(if_match)
                 if sidecar is not None:

@@ -147,10 +147,16 @@ class Tree:
 
     def prune(self, segments: Sequence[str], keep: int = 0) -> None:
         """Remove directories that are empty, from the innermost to the one after the first `keep`."""
-        with contextlib.suppress(OSError, exc.FilesError):
-            for depth in range(len(segments), keep, -1):
+        for depth in range(len(segments), keep, -1):
+            try:
                 with self.walk(segments[: depth - 1]) as above:
                     above.rmdir(segments[depth - 1])
+            except OSError as error:
+                # One that is not there (any more) does not keep those above it.
+                if error.errno not in NO_FILE:
+                    return
+            except exc.FilesError:
+                return
 
 
 @contextlib.contextmanager
@@ -183,8 +189,8 @@ def _locked_by_file(tree: Tree, where: Directory, alone: bool, needed: bool) -> 
             with contextlib.suppress(OSError):
                 if sys.platform == "win32":
                     hold.unlink(LOCK)
-    with contextlib.suppress(OSError):
-        where.rmdir(RESERVED)
+            with contextlib.suppress(OSError):
+                where.rmdir(RESERVED)
 
 
 def _lock_file(where: Directory, alone: bool, timeout: float, needed: bool) -> tuple[Directory, int]:
