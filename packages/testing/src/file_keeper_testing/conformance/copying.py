@@ -12,7 +12,7 @@ from ..sources import payload, ragged
 from .base import Base, Make, needs, operations, store
 from .create import HEADERS, METADATA, md5
 
-WAYS = pytest.mark.parametrize("own", [False, True], ids=["the backend's way", "the core's own way"])
+WAYS = pytest.mark.parametrize("own", [False, True], ids=["native", "own way"])
 
 
 def _way(storage: Storage, own: bool) -> Storage:
@@ -227,6 +227,27 @@ class Copying(Base):
         with pytest.raises(exc.FilesError):
             storage.append("x", ["text"])
         assert storage.size("x") == 14 + len(large)
+
+    @WAYS
+    @needs(Capability.APPEND, Capability.COMPOSE)
+    def test_a_change_meanwhile_is_told(self, own: bool, storage: Storage) -> None:
+        storage = _way(storage, own)
+        for operation in ("append", "compose"):
+            for verb in ("append", "compose", "put", "multipart_complete"):
+                storage.upload("x", b"first ", overwrite=True)
+                storage.upload("y", b"y", overwrite=True)
+                rule = Rule(verb=verb, hook=lambda _verb, _key: storage.upload("x", b"second ", overwrite=True))
+                changed, _ = faulty(storage, rule)
+                try:
+                    if operation == "append":
+                        changed.append("x", b"more")
+                    else:
+                        changed.compose("x", "x", "y", overwrite=storage.analyze("x"))
+                except exc.ChangedFileError:
+                    assert rule.hits
+                    assert storage.content("x") == b"second "
+                else:
+                    assert not rule.hits, (operation, verb)
 
     @WAYS
     @needs(Capability.APPEND)

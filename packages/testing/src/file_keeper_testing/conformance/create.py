@@ -124,10 +124,6 @@ class Create(Base):
         made = watched.upload("x", content if known else ragged(content, largest=MiB))
         self._check(storage, "x", content, made)
         assert 2 <= counter.count("multipart_put") <= 20
-        with pytest.raises(exc.LargeUploadError):
-            limited(
-                storage, streaming_put=False, session=False, parts_max=2, part_max=storage.settings.part_size
-            ).upload("y", iter([content]))
         assert self.leftovers(storage) == []
 
     @pytest.mark.parametrize("large", [False, True], ids=["small", "in parts"])

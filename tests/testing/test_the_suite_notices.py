@@ -1,0 +1,37 @@
+"""The suite is no good if it passes on a backend that is wrong: each of these is wrong in one way, and is found out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from testing import broken
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The outcome of each case by class and name, from one run of all."""
+    report = tmp_path_factory.mktemp("report") / "report.xml"
+    cases = [f"{HERE / 'broken.py'}::{name}::{case}" for name, wanted in broken.CASES.items() for case in wanted]
+    sound = {f"{HERE / 'broken.py'}::TestSound::{case}" for wanted in broken.CASES.values() for case in wanted}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    done = subprocess.run([*command, *cases, *sorted(sound)], capture_output=True, text=True, timeout=200, cwd=HERE)
+    assert done.returncode == 1, done.stdout + done.stderr
+    result: dict[str, str] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        kind = "failed" if case.find("failure") is not None else "error" if len(case) else "passed"
+        result[f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"] = kind
+    return result
+
+
+@pytest.mark.parametrize("name", broken.CASES)
+def test_what_is_wrong_is_noticed(name: str, outcomes: Mapping[str, str]):
+    for case in broken.CASES[name]:
+        assert outcomes[f"{name}::{case}"] == "failed"
+        assert outcomes[f"TestSound::{case}"] == "passed"
