@@ -250,7 +250,7 @@ class AzureBackend(Backend[AzureSettings]):
         return Part(number=number, size=memoryview(body).nbytes, etag=name)
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
-        """Tell the parts that are there; see ``docs/decisions/azure-uploads.md`` for what cannot be told.
+        """Tell the parts that are there; see ``docs/decisions/azure.md`` for what cannot be told.
 
         :raises MissingFileError: the upload was completed or removed, has expired, or its parts were dropped when
             somebody else wrote to the location

@@ -1,7 +1,7 @@
 """Blocks: the parts of uploads. The service knows the blocks of a name, and nothing of uploads.
 
 So the id of each block begins with the upload that it belongs to. What follows from this for uploads in several calls
-is told in ``docs/decisions/azure-uploads.md``.
+is told in ``docs/decisions/azure.md``.
 
 https://learn.microsoft.com/rest/api/storageservices/put-block, .../put-block-list and .../get-block-list
 """

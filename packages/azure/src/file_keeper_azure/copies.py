@@ -1,7 +1,7 @@
 """Copies on the server: of one blob, of several into one, and with some bytes behind them.
 
 Nothing of the target changes before the last request of each. The asynchronous Copy Blob is not used, as it replaces
-the target before it has succeeded; ``docs/decisions/azure-copies.md`` tells more.
+the target before it has succeeded; ``docs/decisions/azure.md`` tells more.
 
 https://learn.microsoft.com/rest/api/storageservices/copy-blob-from-url and .../put-block-from-url
 """
