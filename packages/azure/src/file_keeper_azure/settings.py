@@ -48,10 +48,17 @@ RIGHTS = ("account_key", "sas_token", "credential", "anonymous")
 class AzureSettings(Settings):
     """Options of Azure Blob Storage.
 
-    ``bucket`` is the container. ``account_url`` and ``public_endpoint`` are addresses of the account (``https://
-    ACCOUNT.blob.core.windows.net``, a private endpoint, the address of an emulator with the account in its path);
-    links are made for ``public_endpoint`` where there is one. ``client`` is a ready ``BlobServiceClient`` or
-    ``ContainerClient``, ``credential`` anything that the SDK takes as one.
+    :param bucket: the container
+    :param account_name: of the account, where neither ``account_url`` nor ``connection_string`` says it
+    :param account_key: signs requests and links
+    :param account_url: address of the account: ``https://ACCOUNT.blob.core.windows.net``, a private endpoint, or that
+        of an emulator with the account in its path
+    :param connection_string: as the portal shows it; else ``AZURE_STORAGE_CONNECTION_STRING``
+    :param sas_token: a shared access signature, instead of a key
+    :param credential: anything that the SDK takes as one
+    :param public_endpoint: address of the account that links are given with
+    :param client: a ready ``BlobServiceClient`` or ``ContainerClient``
+    :param anonymous: send no credentials
     """
 
     bucket: Any = option("text", aliases=("container", "container_name"))

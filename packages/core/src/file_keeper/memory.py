@@ -32,7 +32,10 @@ from .types import Buffer
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class MemorySettings(Settings):
-    """``bucket`` is a name shared in the process, or a mapping of the program; without it the storage is private."""
+    """Options of a storage in memory.
+
+    :param bucket: a name shared in the process, or a mutable mapping of the program; without it the storage is private
+    """
 
     bucket: Any = option("any", "")
 

@@ -206,7 +206,26 @@ ALIASES: dict[str, str] = {name.partition(":")[2]: name for name in KNOWN} | {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
-    """The options that every storage has. Sizes are in bytes, durations in seconds."""
+    """The options that every storage has. Sizes are in bytes, durations in seconds.
+
+    :param path: a prefix in the bucket that is kept to, such as ``tenant/1``; for fs a directory
+    :param initialize: create what is missing: the bucket, the container, the directory
+    :param overwrite_existing: whether writing replaces a file that is there; each call may say otherwise
+    :param hashing_algorithm: of the hash that every file has: hashlib's of a fixed length, ``crc32c``, ``crc64nvme``
+    :param location_transformers: names of those that ``prepare_location`` applies, in order
+    :param disabled_capabilities: names of capabilities that this storage shall not have
+    :param metadata: that every upload gets
+    :param headers: that every upload gets: ``Cache-Control``, ``Content-Disposition``, ``Content-Encoding``,
+        ``Content-Language``
+    :param part_size: bytes of a part of a large upload
+    :param multipart_threshold: up to this size a file is sent in one request
+    :param max_concurrency: parts or ranges of one transfer that are under way at a time
+    :param timeout: seconds without a byte, also to connect
+    :param retry: how what fails in passing is repeated: ``attempts``, and ``timeout`` for one request with its repeats
+    :param circuit_breaker: when calls fail at once instead of being sent: ``failures``, ``reset``
+    :param limits: how much may be under way at a time, and how fast
+    :param telemetry: whether and how what happens is told
+    """
 
     name: str = option("text")
     type: str = option("text")

@@ -35,6 +35,7 @@ REMEDY = (
 class GcsSettings(Settings):
     """What a storage on Google Cloud Storage is told.
 
+    :param bucket: its name
     :param project_id: needed only where a bucket is created; else found as by Google's own tools
     :param credentials_file: a key file, of a service account or of any other kind that Google's libraries read
     :param credentials: a ``google.auth`` credentials object, or the content of a key file (a mapping, or its JSON)

@@ -233,11 +233,11 @@ class Remote:
         extra: dict[str, Any] = {"content_type": options.content_type, "meta_data": dict(options.metadata)}
         prefix = self._traits.header_prefix or ""
         headers = {(prefix + name.lower() if prefix else name): value for name, value in options.headers.items()}
-        if isinstance(body, bytes | bytearray | memoryview) or not self._traits.streams:
+        whole = isinstance(body, bytes | bytearray | memoryview) and (self._traits.empty or len(body) > 0)
+        if whole or not self._traits.streams:
             with _file(counter.passed(body)) as path:
                 if self._traits.content_md5 and isinstance(body, bytes | bytearray | memoryview):
-                    digest = hashlib.md5(body, usedforsecurity=False).digest()
-                    headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")
+                    headers["Content-MD5"] = _content_md5(body, options)
                 more: dict[str, Any] = {"headers": headers} if headers else {}
                 made = held.driver.upload_object(path, held.container(), key, extra=extra, **more)
         else:
@@ -312,6 +312,13 @@ class _Counter:
             if self.size > self._most:
                 raise self._large()
             yield bytes(part)
+
+
+def _content_md5(body: Buffer, options: WriteOptions) -> str:
+    """Give the value of ``Content-MD5``: of what was read from the source, where that is known."""
+    known = options.digests.get("md5")
+    digest = bytes.fromhex(known) if known else hashlib.md5(body, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
 
 
 @contextlib.contextmanager

@@ -35,8 +35,14 @@ REFUSED: dict[str, str] = {
 class LibcloudSettings(Settings):
     """The options of every storage, and those of Apache Libcloud.
 
-    ``provider`` names the driver (``"S3"``, ``"azure_blobs"``, ``"LOCAL"``, ...); ``key``, ``secret`` and ``params``
-    go to its constructor as they are (``host``, ``port``, ``secure``, ``region``, ``token``, ...).
+    :param bucket: the container
+    :param provider: names the driver: ``"S3"``, ``"AZURE_BLOBS"``, ``"MINIO"``, ``"LOCAL"`` and so on; required,
+        unless there is a ``driver``
+    :param key: what the driver takes first: the access key, the account, for LOCAL the base directory
+    :param secret: what it takes next
+    :param params: what else its constructor takes: ``host``, ``port``, ``secure``, ``region``, ``token``, ...
+    :param public_prefix: address under which a web server shows the container: gives permanent links
+    :param driver: a ready driver, which is copied for each call under way and not used itself
     """
 
     bucket: str = option("text", required=True, aliases=("container_name",))

@@ -26,6 +26,7 @@ class Traits:
     :param metadata: ``extra={"meta_data": ...}`` comes back
     :param header_prefix: how ``headers=`` must spell the four headers of a file; ``None``: they are not kept
     :param content_md5: ``headers=`` may carry a ``Content-MD5``, which the provider verifies
+    :param empty: an empty body can be sent in one request
     :param hash: where an MD5 of the whole content stands: in the ``etag`` (where that is one), or ``content-md5``
     :param kept: the provider itself keeps the MD5 of everything that the driver uploads
     :param order: of its listings, see :class:`file_keeper.backend.Limits`
@@ -39,6 +40,7 @@ class Traits:
     metadata: bool = False
     header_prefix: str | None = None
     content_md5: bool = False
+    empty: bool = True
     hash: Literal["", "etag", "content-md5"] = ""
     kept: bool = False
     order: Literal["bytes", "utf16", "none"] = "none"
@@ -71,6 +73,7 @@ _TABLE: dict[str, Traits] = {
         metadata=True,
         header_prefix="x-ms-blob-",
         content_md5=True,
+        empty=False,  # it signs a Content-Length of 0, which the service does not
         hash="content-md5",
         kept=True,
         order="utf16",

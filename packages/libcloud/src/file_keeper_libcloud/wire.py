@@ -130,6 +130,15 @@ def install(driver: StorageDriver, timeout: float) -> Trace:
     trace = Trace()
     connection: Any = driver.connection
     connection.retryCls = _Once
+    raw: type[Any] = connection.rawResponseCls
+
+    class Raw(raw):
+        """A range is a success: a driver that does not know so (Azure's) reads all of it to look for the error."""
+
+        def success(self) -> bool:
+            return self.status == 206 or super().success()
+
+    connection.rawResponseCls = Raw
     connection.timeout = connection.timeout or timeout
     connection.conn_class = functools.partial(Wire, trace=trace)
     before, connection.connection = getattr(connection, "connection", None), None

@@ -24,7 +24,10 @@ EXPRESS = "--x-s3"
 class S3Settings(Settings):
     """What a storage on S3 is told; credentials that are not given come from boto3's own chain.
 
-    :param key: access key id; with ``secret``, and ``session_token`` for temporary ones
+    :param bucket: its name
+    :param key: access key id
+    :param secret: secret access key
+    :param session_token: of temporary credentials
     :param profile: of the AWS configuration files
     :param region: of the bucket; else as boto3 finds it
     :param endpoint: address of an S3-compatible service, ``https://minio.example:9000``
