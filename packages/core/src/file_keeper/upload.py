@@ -145,6 +145,8 @@ def _remaining(stream: Any) -> int | None:
         if end is None:
             end = stream.tell()
         size = max(0, end - here)
+    except OSError:
+        size = 0  # files of the kernel do not know their end
     finally:
         stream.seek(here)
     if not size and not isinstance(stream, io.BytesIO):
