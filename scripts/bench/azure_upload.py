@@ -89,9 +89,8 @@ def _contest(endpoint: str, account: str, size: int, rounds: int) -> None:
             found.append(json.loads(subprocess.run(command, capture_output=True, check=True, timeout=900).stdout))
     medians = {name: [statistics.median(row) for row in zip(*found, strict=True)] for name, found in results.items()}
     sdk = medians["SDK, no checksum"]
-    print(
-        f"{size // MIB} MiB of unknown length, parts of 8 MiB, 4 at a time, {rounds} rounds, load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{size // MIB} MiB of unknown length, parts of 8 MiB, 4 at a time, {rounds} rounds")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}")
     print(f"{'':28}{'wall s':>9}{'× SDK':>7}{'CPU s':>9}{'× SDK':>7}{'memory MiB':>12}")
     for name, (wall, cpu, growth) in medians.items():
         print(f"{name:28}{wall:9.2f}{wall / sdk[0]:7.2f}{cpu:9.2f}{cpu / sdk[1]:7.2f}{growth:12.0f}")

@@ -75,14 +75,6 @@ def test_no_part_at_all(backend: AzureBackend) -> None:
     assert read_all(backend, "x") == b""
 
 
-def test_more_than_a_thousand_parts(backend: AzureBackend) -> None:
-    upload = begin(backend)
-    parts = [backend.multipart_put(upload, number, b"%04d" % number) for number in range(1100)]
-    assert list(backend.multipart_parts(upload)) == parts
-    backend.multipart_complete(upload, parts, WriteOptions())
-    assert read_all(backend, "x") == b"".join(b"%04d" % number for number in range(1100))
-
-
 def test_conditions_are_decided_at_the_end(backend: AzureBackend) -> None:
     there = backend.put("x", b"first", WriteOptions())
     upload = begin(backend)
