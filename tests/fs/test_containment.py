@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,8 @@ def test_swapped_in_between(options: dict[str, Any], root: Path, outside: Path) 
         lambda: backend.multipart_create("dir/parts", PLAIN),
     ]
     try:
-        for _ in range(150):
+        end = time.monotonic() + 20
+        while swaps < 60 and time.monotonic() < end:
             for number, action in enumerate(actions):
                 try:
                     action()
@@ -172,7 +174,7 @@ def test_swapped_in_between(options: dict[str, Any], root: Path, outside: Path) 
     finally:
         stop.set()
         thread.join()
-    assert swaps > 100
+    assert swaps >= 60, "too few swaps on this machine to show anything"
     assert "0 done" in seen
     assert "MissingFileError" in seen
     assert_untouched(outside)
