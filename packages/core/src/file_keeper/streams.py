@@ -56,7 +56,7 @@ def fill(stream: Readable, target: memoryview) -> int:
         if readinto is not None:
             try:
                 count = readinto(target[total:])
-            except (io.UnsupportedOperation, NotImplementedError):
+            except (io.UnsupportedOperation, NotImplementedError, AttributeError):
                 readinto = None
                 continue
             if count is None:
