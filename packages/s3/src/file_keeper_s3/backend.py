@@ -459,6 +459,8 @@ class S3Backend(Backend[S3Settings]):
             raise
 
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        if options.if_absent and self.endpoint.condition_known("put") == "":
+            raise exc.UnsupportedOperationError("the service does not decide If-None-Match: a link cannot ask for it")
         return sign(self._clients, self.bucket, storing(self.settings), action, key, options)
 
     def url(self, key: str) -> str:

@@ -75,6 +75,8 @@ class Received:
         direct = getattr(self._raw, "_fp", None)
         # urllib3 copies each block once more on its way. Nothing is decoded here, so http.client may be read itself.
         self._direct = direct if isinstance(direct, http.client.HTTPResponse) else None
+        if not length:
+            body.read()  # gives the connection back
 
     def readinto(self, buffer: memoryview, /) -> int:
         if not self._left:

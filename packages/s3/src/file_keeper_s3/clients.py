@@ -54,12 +54,12 @@ class Clients:
         """The client that signs addresses: of the public endpoint, if there is one."""
         if not self.settings.public_endpoint:
             return self.main
-        return self._made.get("links") or self._make("links", lambda: self._public(unsigned=False))
+        return self._made.get("links") or self._make("links", lambda: self._public(plain=False))
 
     @property
     def plain(self) -> Any:
         """The client that makes addresses without a signature."""
-        return self._made.get("plain") or self._make("plain", lambda: self._public(unsigned=True))
+        return self._made.get("plain") or self._make("plain", lambda: self._public(plain=True))
 
     def request(self, operation: str, body: Buffer | None, /, **params: Any) -> Any:
         """Make a request of an operation."""
@@ -80,7 +80,7 @@ class Clients:
             return self.settings.client
         return _tuned(make_client(self._boto3(), self.settings))
 
-    def _public(self, *, unsigned: bool) -> Any:
+    def _public(self, *, plain: bool) -> Any:
         public = self.settings.public_endpoint
         if public:
             # What a reverse proxy serves below a path reaches the service without it: it is not signed.
@@ -88,7 +88,7 @@ class Clients:
             public = f"{parts.scheme}://{parts.netloc}"
         elif self.settings.client is not None:
             public = str(self.settings.client.meta.endpoint_url)
-        return make_client(self._boto3(), self.settings, public, unsigned=unsigned)
+        return make_client(self._boto3(), self.settings, public, plain=plain)
 
     def _boto3(self) -> Any:
         if self._session is None:

@@ -203,19 +203,20 @@ class Endpoint:
 
         :return: a format for the etag, ``'"{}"'`` or ``'{}'``
         """
+        found = self.condition_known(kind, if_match=if_match)
+        if found is None:
+            with self.facts.lock:
+                found = self.condition_known(kind, if_match=if_match)
+                if found is None:
+                    found = self.facts.conditions[kind, if_match] = self._probe(kind, if_match)
+        return found
+
+    def condition_known(self, kind: Kind, *, if_match: bool = False) -> str | None:
+        """Tell the same without a request; ``None`` while nobody knows."""
         wanted = self._settings.conditional_writes
         if wanted == "yes" or (wanted == "auto" and self.aws):
             return '"{}"'
-        if wanted == "no":
-            return ""
-        facts = self.facts
-        found = facts.conditions.get((kind, if_match))
-        if found is None:
-            with facts.lock:
-                found = facts.conditions.get((kind, if_match))
-                if found is None:
-                    found = facts.conditions[kind, if_match] = self._probe(kind, if_match)
-        return found
+        return "" if wanted == "no" else self.facts.conditions.get((kind, if_match))
 
     def _probe(self, kind: Kind, if_match: bool) -> str:
         """Try a write whose condition does not hold: only a service that refuses it decides conditions."""

@@ -123,28 +123,27 @@ def make_session(settings: S3Settings) -> Any:
         raise exc.InvalidStorageConfigurationError(str(error)) from error
 
 
-def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: bool = False) -> Any:
+def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: bool) -> Any:
     """Make botocore's configuration: ours, and the user's over it.
 
     :param secure: the endpoint speaks TLS
     :param custom: the endpoint is not AWS's own
+    :param unsigned: nothing is signed
     """
     from botocore import UNSIGNED
     from botocore.config import Config
 
     given = dict(settings.config)
-    s3: dict[str, Any] = {}
-    if settings.addressing != "auto":
-        s3["addressing_style"] = settings.addressing
-    elif custom:
-        s3["addressing_style"] = "path"
+    # botocore's own default would give links of the global address, which redirects where a signature does not follow.
+    addressing = settings.addressing if settings.addressing != "auto" else "path" if custom else "virtual"
+    s3: dict[str, Any] = {"addressing_style": addressing}
     if secure:
         # Every body has a checksum of our own: over TLS it is not hashed a second time for the signature.
         s3["payload_signing_enabled"] = False
     s3.update(given.pop("s3", {}))
     ours: dict[str, Any] = {
         "s3": s3,
-        "signature_version": UNSIGNED if unsigned or settings.anonymous else "s3v4",
+        "signature_version": UNSIGNED if unsigned else "s3v4",
         # Repeats are the core's; a second policy beneath it would multiply them.
         "retries": {"total_max_attempts": 1, "mode": "standard"},
         "connect_timeout": settings.timeout,
@@ -164,11 +163,11 @@ def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: b
         raise exc.InvalidStorageConfigurationError(f"option 'config': {error}") from error
 
 
-def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, unsigned: bool = False) -> Any:
+def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, plain: bool = False) -> Any:
     """Make a client.
 
     :param endpoint: another address than the one of the settings
-    :param unsigned: it signs nothing
+    :param plain: it makes addresses only, for which any credentials do
     """
     from botocore.exceptions import BotoCoreError
 
@@ -182,9 +181,10 @@ def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, unsig
             region_name=region,
             endpoint_url=url or None,
             verify=settings.verify if settings.verify is not None else None,
-            config=make_config(settings, secure=secure, custom=not is_aws(known), unsigned=unsigned),
+            config=make_config(
+                settings, secure=secure, custom=not is_aws(known), unsigned=settings.anonymous and not plain
+            ),
+            **({"aws_access_key_id": "-", "aws_secret_access_key": "-"} if plain else {}),
         )
-    except ValueError as error:
-        raise exc.InvalidStorageConfigurationError(f"the client cannot be made: {error}") from error
-    except BotoCoreError as error:
+    except (ValueError, BotoCoreError) as error:
         raise exc.InvalidStorageConfigurationError(f"the client cannot be made: {error}") from error
