@@ -38,7 +38,7 @@ def problem(location: str, *, room: int = MAX_KEY) -> str:
         return "a location is relative: it must not begin with '/'"
     if _DRIVE.match(location):
         return "a location must not begin with a drive letter"
-    if found := _REFUSED.search(location):
+    if not location.isprintable() and (found := _REFUSED.search(location)):
         return f"the character U+{ord(found[0]):04X} at {found.start()} cannot be part of a location"
     if len(location) * 4 > room and len(location.encode()) > room:
         return f"the location has {len(location.encode())} bytes of UTF-8, at most {room} fit into a key"
@@ -86,8 +86,11 @@ def are_plain(locations: Sequence[str], *, room: int) -> bool:
     if not locations:
         return True
     joined = "/" + "/".join(locations)
-    return not ("/." in joined or "//" in joined or ":" in joined or _REFUSED.search(joined)) and (
-        max(map(len, locations)) * 4 <= room
+    # What is printable in Python's sense has none of the characters that are refused, and is known much faster.
+    return (
+        (joined.isprintable() or not _REFUSED.search(joined))
+        and not ("/." in joined or "//" in joined or ":" in joined)
+        and max(map(len, locations)) * 4 <= room
     )
 
 
