@@ -12,6 +12,7 @@ from emulators.gcs_double import GcsDouble
 from emulators.gcs_double.fixtures import gcs_double, gcs_double_server  # noqa: F401 - fixtures
 from file_keeper.settings import parse
 from file_keeper_gcs import GcsBackend, GcsSettings
+from google.oauth2 import service_account
 
 Backends = Callable[..., GcsBackend]
 Storages = Callable[..., fk.Storage]
@@ -27,6 +28,10 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
+    # Google's credentials look up at IAM, in a thread of their own, where an account may be used from: not in tests.
+    monkeypatch.setattr(
+        service_account.Credentials, "_is_regional_access_boundary_lookup_required", lambda _: False, raising=False
+    )
 
 
 @pytest.fixture
