@@ -146,6 +146,8 @@ class Copying(Reading):
             headers=info.headers,
             if_absent=if_absent,
             if_match=if_match,
+            # What was recorded is verified on the way, and known before the first byte: it is recorded again.
+            expected={wanted: digests[wanted]} if wanted in digests else {},
             name=key,
         )
         with Reader(self._verbs, source, etag=info.etag) as reader:
