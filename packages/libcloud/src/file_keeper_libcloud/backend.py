@@ -154,17 +154,29 @@ class LibcloudBackend(Backend[LibcloudSettings]):
         self._pool.close()
 
 
-def _link(driver: Any, target: Any, duration: float, method: str) -> str:
-    """Give a signed address.
+def _plain_path(container: Any, name: str) -> str:
+    return f"/{container.name}/{name}"
 
-    A driver of S3 signs for ``connection.host`` alone but puts ``host:port`` into the address, which a server that
-    checks refuses: where the port is not the usual one it is made to sign for both.
+
+def _link(driver: Any, target: Any, duration: float, method: str) -> str:
+    """Give a signed address. Both ways of signing in Libcloud need help to be accepted.
+
+    A driver of S3 signs for ``connection.host`` alone but puts ``host:port`` into the address: where the port is not
+    the usual one it is made to sign for both. Azure's signs the path as it is quoted, the service as it is meant.
     """
     # It counts in hours and cuts to whole seconds: half of one keeps it on the right side.
     options = {"ex_expiry": (duration + 0.5) / 3600, "ex_method": method}
     connection = driver.connection
     host, port = connection.host, int(connection.port)
-    if getattr(connection, "signer", None) is None or port in (80, 443):
+    if getattr(connection, "signer", None) is None:
+        path = connection.morph_action_hook(driver._get_object_path(target.container, target.name))
+        driver._get_object_path = _plain_path
+        try:
+            query = driver.get_object_cdn_url(target, **options).rpartition("?")[2]
+        finally:
+            del driver._get_object_path
+        return f"http{'s' if driver.secure else ''}://{host}:{port}{path}?{query}"
+    if port in (80, 443):
         return driver.get_object_cdn_url(target, **options)
     connection.host = f"{host}:{port}"
     try:

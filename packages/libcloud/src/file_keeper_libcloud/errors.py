@@ -11,6 +11,7 @@ from typing import Any, cast
 import requests.exceptions
 import urllib3.exceptions
 from file_keeper import exc
+from file_keeper.backend import UploadLost
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.common.types import InvalidCredsError, LibcloudError
 from libcloud.storage.types import (
@@ -59,8 +60,12 @@ _CODES: dict[str, tuple[Kind, str]] = {
     "InvalidDigest": (exc.UploadHashMismatchError, _DAMAGED),
     "Md5Mismatch": (exc.UploadHashMismatchError, _DAMAGED),
     "EntityTooLarge": (exc.LargeUploadError, "the content is larger than the service takes"),
-    "InvalidBlockList": (exc.ConnectionError, "another writer of this location broke the upload"),
-    "InvalidBlobOrBlock": (exc.ConnectionError, "another writer of this location broke the upload"),
+    "InvalidBlockList": (UploadLost, "another writer of this location took over"),
+    "InvalidBlobOrBlock": (
+        exc.UploadError,
+        "another program has an upload of its own open at this location, with block ids of another length; it ends "
+        "when something is written there, or after a week",
+    ),
     "RequestTimeout": (exc.TimeoutError, "the request did not arrive in time"),
     "OperationTimedOut": (exc.TimeoutError, "the service did not finish in time"),
     "SlowDown": (exc.ThrottledError, _SLOW),

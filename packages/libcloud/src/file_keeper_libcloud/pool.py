@@ -13,6 +13,7 @@ from file_keeper import exc
 from libcloud.storage.base import Container, Object, StorageDriver
 from libcloud.storage.providers import get_driver
 
+from .blocks import Blocks
 from .settings import LibcloudSettings, provider_of
 from .traits import Traits
 from .wire import Answer, Trace, install
@@ -44,6 +45,7 @@ class Held:
     bucket: str
     traits: Traits
     trace: Trace
+    blocks: Blocks | None = None
 
     def container(self) -> Container:
         """Give the container; only where the driver needs to know more than its name is it asked for."""
@@ -96,7 +98,9 @@ class Pool:
     def _make(self) -> Held:
         settings = self._settings.resolve()
         driver = make_driver(settings)
-        return Held(driver, settings.bucket, self._traits, install(driver, settings.timeout))
+        trace = install(driver, settings.timeout)
+        blocks = Blocks(driver.connection) if self._traits.blocks else None
+        return Held(driver, settings.bucket, self._traits, trace, blocks)
 
     def forget(self) -> None:
         """Let go without closing: after a fork the connections are the parent's."""

@@ -241,6 +241,8 @@ class Remote:
                 more: dict[str, Any] = {"headers": headers} if headers else {}
                 made = held.driver.upload_object(path, held.container(), key, extra=extra, **more)
         else:
+            if held.blocks is not None:
+                held.blocks.begin()
             more = {"headers": headers} if headers else {}
             made = held.driver.upload_object_via_stream(
                 counter.passed(body), held.container(), key, extra=extra, **more

@@ -27,6 +27,7 @@ class Traits:
     :param header_prefix: how ``headers=`` must spell the four headers of a file; ``None``: they are not kept
     :param content_md5: ``headers=`` may carry a ``Content-MD5``, which the provider verifies
     :param empty: an empty body can be sent in one request
+    :param blocks: uploads are numbered blocks that writers of one name share: see :mod:`file_keeper_libcloud.blocks`
     :param hash: where an MD5 of the whole content stands: in the ``etag`` (where that is one), or ``content-md5``
     :param kept: the provider itself keeps the MD5 of everything that the driver uploads
     :param order: of its listings, see :class:`file_keeper.backend.Limits`
@@ -41,6 +42,7 @@ class Traits:
     header_prefix: str | None = None
     content_md5: bool = False
     empty: bool = True
+    blocks: bool = False
     hash: Literal["", "etag", "content-md5"] = ""
     kept: bool = False
     order: Literal["bytes", "utf16", "none"] = "none"
@@ -74,6 +76,7 @@ _TABLE: dict[str, Traits] = {
         header_prefix="x-ms-blob-",
         content_md5=True,
         empty=False,  # it signs a Content-Length of 0, which the service does not
+        blocks=True,
         hash="content-md5",
         kept=True,
         order="utf16",
