@@ -209,8 +209,8 @@ class Retry(Wrapper):
 
     def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
         if self.limits.order == "none":
-            # Nothing tells where an unordered listing stood.
-            yield from self.inner.list(prefix, start_after=start_after, delimiter=delimiter)
+            # Nothing tells where an unordered listing stood. It is sorted by directories anyway: one is got again.
+            yield from self._repeat(lambda: list(self.inner.list(prefix, start_after=start_after, delimiter=delimiter)))
             return
         yield from self._resumed(
             lambda after: self.inner.list(prefix, start_after=after, delimiter=delimiter),
