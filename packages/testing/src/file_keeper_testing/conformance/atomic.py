@@ -178,7 +178,8 @@ class Atomic(Base):
     @needs(Capability.CREATE)
     def test_case_20_an_upload_given_again_after_a_failure(self, storage: Storage) -> None:
         content = payload(3 * storage.settings.part_size)
-        broken, _ = faulty(storage, Rule(verb="*put", times=None, error=exc.PermissionError("no")))
+        refused = exc.PermissionError("no")
+        broken, _ = faulty(storage, *(Rule(verb=v, times=None, error=refused) for v in ("*put", "resumable_send")))
         for source in (make_upload(io.BytesIO(content)), make_upload(ragged(content))):
             with pytest.raises(exc.PermissionError):
                 broken.upload("x", source)

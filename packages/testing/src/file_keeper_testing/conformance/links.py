@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -125,6 +127,10 @@ class Links(Base):
             assert status >= 400
             assert b"other" not in body
         assert request(link, "DELETE")[0] >= 400
+        expired = storage.signed("download", 1, "x")
+        assert expired.expires <= datetime.now(UTC) + timedelta(seconds=1)
+        time.sleep(2.5)  # providers count whole seconds
+        assert follow(expired)[0] >= 400
         assert storage.exists("x")
 
     @needs(Capability.SIGNED, Capability.MULTIPART)

@@ -56,7 +56,8 @@ class Listing(Base):
         walk = watched.scan()
         assert next(walk) == names[0]
         steps = counter.count("item")
-        assert steps <= self.page + 2
+        if storage.limits.order not in ("none", "tree"):  # there a directory must be read before it can be sorted
+            assert steps <= self.page + 2
         assert counter.counts.total() == 1
         assert list(islice(walk, 9)) == names[1:10]
         walk.close()  # type: ignore[attr-defined]

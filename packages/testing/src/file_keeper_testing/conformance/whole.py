@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable
@@ -238,6 +239,13 @@ class Whole(Base):
         assert storage.content("x") == b"content"
         assert storage.content("copied") == b"content"
         assert self.leftovers(storage) == []
+
+    @needs(Capability.EXISTS)
+    def test_case_75_the_wait_that_is_asked_for(self, storage: Storage, quick: None) -> None:
+        slow, _ = faulty(storage, Rule(verb="head", error=exc.ThrottledError("busy", retryable=True, retry_after=0.3)))
+        began = time.monotonic()
+        assert not slow.exists("x")
+        assert time.monotonic() - began >= 0.3
 
     @needs(Capability.CREATE)
     def test_case_75_attempts_are_bounded_and_do_not_multiply(self, storage: Storage, quick: None) -> None:
