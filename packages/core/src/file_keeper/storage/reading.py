@@ -103,6 +103,8 @@ class Reading(Base):
                     )
         if record and wanted not in recorded and "annotate" in self._verbs.verbs:
             self._verbs.annotate(info, {wanted: found[wanted]})
+            # On some providers (Azure) a record makes another version; what is told must be the one that stands there.
+            info = self._verbs.head(key)
         info = dataclasses.replace(info, digests={**info.digests, wanted: found[wanted]})
         return self._describe(info, name_of(file))
 
