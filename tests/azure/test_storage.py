@@ -184,8 +184,10 @@ def test_verify_records_a_hash(storage: Storage) -> None:
     storage.upload("x", b"first")
     composed = storage.compose("y", "x", "x")
     assert composed.hash == ""
-    storage.verify("y", record=True)
-    assert storage.analyze("y").hash == hashlib.md5(b"firstfirst").hexdigest()
+    verified = storage.verify("y", record=True)
+    assert verified.hash == hashlib.md5(b"firstfirst").hexdigest()
+    assert storage.analyze("y") == verified
+    assert storage.analyze("y").etag == verified.etag != composed.etag
 
 
 def test_case_61_after_a_completed_upload(storage: Storage) -> None:
