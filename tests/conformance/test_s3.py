@@ -20,6 +20,7 @@ FORGIVES = {
     "case_62": "moto answers an unknown upload with a 500",
     "case_64_refused": "moto does not look at signatures",
 }
+GAPS = {"atomic_create": "it does not know If-None-Match", "one_hash": "it has no tags for what is known late"}
 FRONT = {"case_62": "moto, behind the front, answers an unknown upload with a 500"}
 
 
@@ -89,7 +90,7 @@ class TestStrict(Short):
 class TestLegacy(Short):
     """An old service: no checksum headers, no conditions, no tags, version 1 of the listing."""
 
-    gaps = {"atomic_create": "it does not know If-None-Match", "one_hash": "it has no tags for what is known late"}
+    gaps = GAPS
     emulator_gaps = BEGAN | FRONT
 
     @pytest.fixture

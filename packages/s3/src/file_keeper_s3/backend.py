@@ -217,16 +217,20 @@ class S3Backend(Backend[S3Settings]):
         return written(key, size, answer, options) if etag_of(answer) else self.head(key)
 
     def delete(self, key: str, *, etag: str = "") -> bool:
-        try:
-            found = self.head(key)
-        except exc.MissingFileError:
-            return False
-        if etag and found.etag != etag:
-            raise exc.ChangedFileError("the file is another version now and was not removed")
         form = self.endpoint.condition("delete", if_match=True) if etag else ""
+        if not form:
+            # Deleting what is not there succeeds: only a look tells.
+            try:
+                found = self.head(key)
+            except exc.MissingFileError:
+                return False
+            if etag and found.etag != etag:
+                raise exc.ChangedFileError("the file is another version now and was not removed")
         try:
             self._call("delete_object", Key=key, **({"IfMatch": form.format(etag)} if form else {}))
         except ClientError as error:
+            if form and errors.status_of(error) == 404 and errors.code_of(error) != "NoSuchBucket":
+                return False
             if ours := self._failed(error, WriteOptions(if_match=etag)):
                 raise ours from error
             raise
