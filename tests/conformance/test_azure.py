@@ -16,8 +16,8 @@ class TestAzure(Conformance):
     # scripts/bench/azure_upload.py.
     page = 500
     many = 1200
-    stream_size = 128 * MiB
-    content_size = 48 * MiB
+    stream_size = 64 * MiB
+    content_size = 32 * MiB
     emulator_gaps = {
         "case_61_size_type_and_overwrite": "Azurite takes a name with open blocks for an existing blob in Put Blob "
         "with If-None-Match: * (and for none in Put Block List); tests/azure/test_storage.py tries the rest of it",
