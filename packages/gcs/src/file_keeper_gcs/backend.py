@@ -427,8 +427,10 @@ class GcsBackend(Backend[GcsSettings]):
 
     def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
         after = start_after.encode()
-        for page in self._pages(prefix, start_after, "items(name)"):
-            found: list[str] = [item["name"] for item in page.get("items") or ()]
+        for page in self._pages(prefix, start_after, "items(name,size)"):
+            items: list[dict[str, Any]] = page.get("items") or []
+            # An empty object whose name ends in "/" stands for a directory, and is no file.
+            found: list[str] = [i["name"] for i in items if not (i["name"].endswith("/") and i.get("size") == "0")]
             yield [name for name in found if name.encode() > after] if after else found
 
     # -- below ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from .. import exc
 from ..settings import Settings
@@ -158,6 +158,10 @@ class ObjectInfo:
     noted: bool = False
 
 
+Row: TypeAlias = tuple[str, int, str, datetime | None]
+"""An object in a listing: its key, size, etag and time, as in :class:`ObjectInfo`."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prefix:
     """What several keys have in common up to and with the delimiter, in a listing."""
@@ -295,7 +299,7 @@ OPTIONAL = (
     "multipart_create", "multipart_put", "multipart_parts", "multipart_complete", "multipart_abort", "multipart_list",
     "resumable_start", "resumable_send", "resumable_offset", "resumable_cancel",
     "copy", "move", "compose", "append", "annotate", "notes", "prepare", "check", "sign", "url", "delete_many",
-    "names", "sweep",
+    "names", "rows", "sweep",
 )  # fmt: skip
 VERBS = REQUIRED + OPTIONAL
 
@@ -491,7 +495,14 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        """List keys alone, a page at a time, in the order of ``list``, where that is cheaper than :meth:`list`."""
+        """List keys alone, a page at a time, in the order of ``list``, where that is cheaper than :meth:`list`.
+
+        Markers of directories (empty objects whose key ends in ``/``) are left out.
+        """
+        raise NotImplementedError
+
+    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
+        """List as :meth:`names` does, each key with size, etag and time, where that is cheaper than :meth:`list`."""
         raise NotImplementedError
 
     def sweep(self, prefix: str, older_than: float) -> int:
