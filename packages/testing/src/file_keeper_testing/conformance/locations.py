@@ -124,28 +124,38 @@ class Locations(Base):
         assert list(storage.scan()) == ["there.txt"]
         assert list(tmp_path.iterdir()) == []
 
-    @needs(Capability.MULTIPART, Capability.RESUMABLE)
-    def test_case_03_refused_in_the_state_of_an_upload(self, storage: Storage) -> None:
+    @needs(Capability.MULTIPART)
+    def test_case_03_refused_in_the_state_of_parts(self, storage: Storage) -> None:
         parts = storage.multipart_start("parts", 1)
-        pieces = storage.resumable_start("pieces", 1)
         for name in [*REFUSED.values(), *NOT_FOR_WRITING]:
             state = dataclasses.replace(parts, location=name)
-            piece = dataclasses.replace(pieces, location=name)
             calls: list[Callable[[], Any]] = [
                 lambda state=state: storage.multipart_update(state, b"x", 0),
                 lambda state=state: storage.multipart_refresh(state),
                 lambda state=state: storage.multipart_complete(state),
                 lambda state=state: storage.multipart_remove(state),
-                lambda piece=piece: storage.resumable_resume(piece, b"x"),
-                lambda piece=piece: storage.resumable_refresh(piece),
-                lambda piece=piece: storage.resumable_remove(piece),
             ]
             for call in calls:
                 with pytest.raises(exc.LocationError) as caught:
                     call()
                 assert not isinstance(caught.value, exc.MissingFileError)
         assert storage.multipart_remove(parts)
-        assert storage.resumable_remove(pieces)
+        assert list(storage.scan()) == []
+
+    @needs(Capability.RESUMABLE)
+    def test_case_03_refused_in_the_state_of_pieces(self, storage: Storage) -> None:
+        pieces = storage.resumable_start("pieces", 1)
+        for name in [*REFUSED.values(), *NOT_FOR_WRITING]:
+            state = dataclasses.replace(pieces, location=name)
+            calls: list[Callable[[], Any]] = [
+                lambda state=state: storage.resumable_resume(state, b"x"),
+                lambda state=state: storage.resumable_refresh(state),
+                lambda state=state: storage.resumable_remove(state),
+            ]
+            for call in calls:
+                with pytest.raises(exc.LocationError) as caught:
+                    call()
+                assert not isinstance(caught.value, exc.MissingFileError)
         assert list(storage.scan()) == []
 
     @needs(Capability.SCAN, Capability.COPY, Capability.REMOVE)
