@@ -90,6 +90,7 @@ class AzureBackend(Backend[AzureSettings]):
         self._lock = threading.Lock()
         self._built: _Client | None = None
         self._ended = blocks.Ended()
+        self._verbs: frozenset[str] | None = None
 
     # -- client -----------------------------------------------------------------------------------------------------
 
@@ -132,8 +133,10 @@ class AzureBackend(Backend[AzureSettings]):
 
     @property
     def verbs(self) -> frozenset[str]:
-        verbs = super().verbs
-        return verbs if can_sign(self.settings) else verbs - {"sign"}
+        if self._verbs is None:
+            verbs = super().verbs
+            self._verbs = verbs if can_sign(self.settings) else verbs - {"sign"}
+        return self._verbs
 
     def forked(self) -> None:
         self._lock = threading.Lock()
