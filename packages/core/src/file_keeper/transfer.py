@@ -215,12 +215,15 @@ class Engine:
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="file-keeper")
         try:
             for number, size in enumerate(sizes):
-                while len(flying) >= max(1, memory // size - 1):
+                # While these fly, the next one is read and hashed.
+                while len(flying) > (most := max(1, memory // size - 1)):
                     collect(wait(flying, return_when=FIRST_COMPLETED).done)
                 if free and len(free[-1]) != size:
                     free.clear()
                 buffer = free.pop() if free else bytearray(size)
                 count = reader.fill(memoryview(buffer))
+                while count and len(flying) >= most:
+                    collect(wait(flying, return_when=FIRST_COMPLETED).done)
                 if count:
                     body = memoryview(buffer)[:count]
                     flying[pool.submit(backend.multipart_put, ref, number, body)] = buffer
