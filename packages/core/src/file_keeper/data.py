@@ -109,3 +109,25 @@ _TYPES = {"size": int, "content_type": str, "hash": str, "algorithm": str, "modi
 
 Location = str
 """A location: a relative POSIX path in Unicode, kept verbatim. See :mod:`file_keeper.location`."""
+
+
+def listed(location: str, size: int, etag: str, modified: datetime | None) -> FileData:
+    """Make the data of a file out of what a listing tells.
+
+    The fields are set at once and not one by one, as a frozen dataclass does: for many files that costs as much as
+    asking the system about them.
+    """
+    data = object.__new__(FileData)
+    data.__dict__.update(
+        location=location,
+        size=size,
+        content_type="",
+        hash="",
+        algorithm="",
+        storage_data={},
+        modified=modified,
+        etag=etag,
+        metadata={},
+        headers={},
+    )
+    return data

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .backend import Backend, ObjectInfo, Prefix
+from .backend import Backend, ObjectInfo, Prefix, Row
 from .location import RESERVED, are_plain, can_begin, is_reserved, problem
 
 log = logging.getLogger("file_keeper")
@@ -163,6 +163,30 @@ class Listing:
                             kept.append(location)
                     locations = kept
                 yield from locations if matches is None else filter(matches, locations)
+        finally:
+            self._warn(omitted)
+
+    def rows(self, prefix: str, glob: str, start_after: str) -> Iterator[Row]:
+        """Give locations with size, etag and time, by the verb ``rows``, which the backend must have."""
+        if not can_begin(prefix, room=self._room):
+            return
+        matches = _matcher(glob)
+        cut, omitted, room = len(self._root), 0, self._room
+        after = self._root + start_after if start_after else ""
+        try:
+            for page in self._backend.rows(self._root + prefix, start_after=after):
+                rows = [(row[0][cut:], *row[1:]) for row in page] if cut else page
+                if not are_plain([row[0] for row in rows], room=room):
+                    kept: list[Row] = []
+                    for row in rows:
+                        if is_reserved(row[0]):
+                            continue
+                        if problem(row[0], room=room):
+                            omitted += 1
+                        else:
+                            kept.append(row)
+                    rows = kept
+                yield from rows if matches is None else (row for row in rows if matches(row[0]))
         finally:
             self._warn(omitted)
 

@@ -24,6 +24,7 @@ from file_keeper.backend import (
     OpenUpload,
     Part,
     Prefix,
+    Row,
     Source,
     WriteOptions,
 )
@@ -303,6 +304,9 @@ class FsBackend(Backend[FsSettings]):
 
     def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
         return listing.names(self._tree, prefix, start_after)
+
+    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
+        return listing.rows(self._tree, prefix, start_after)
 
     def sweep(self, prefix: str, older_than: float) -> int:
         return parts.sweep(self._tree, prefix, older_than)

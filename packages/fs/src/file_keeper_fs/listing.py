@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from file_keeper.backend import ObjectInfo, Prefix
+from file_keeper.backend import ObjectInfo, Prefix, Row
 from file_keeper.location import RESERVED
 
 from .attributes import identity
@@ -156,6 +156,29 @@ def names(tree: Tree, prefix: str, start_after: str) -> Iterator[list[str]]:
     """Give the keys of files, in order, a page at a time."""
     for folder, found in Walk(tree, prefix, start_after).pages():
         yield [folder + name for name in found] if folder else found
+
+
+def rows(tree: Tree, prefix: str, start_after: str) -> Iterator[list[Row]]:
+    """Give the files with size, version and time, a page at a time."""
+    for folder, found in Walk(tree, prefix, start_after).pages():
+        page: list[Row] = []
+        try:
+            directory = tree.walk(folder.split("/")[:-1])
+        except OSError as error:
+            if error.errno in NO_FILE:
+                continue
+            raise
+        with directory:
+            tell, add, regular = directory.teller(), page.append, stat.S_ISREG
+            for name in found:
+                try:
+                    st = tell(name)
+                except FileNotFoundError:
+                    continue
+                if regular(st.st_mode):
+                    add((folder + name, st.st_size, identity(st), modified(st)))
+        if page:
+            yield page
 
 
 def infos(tree: Tree, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:

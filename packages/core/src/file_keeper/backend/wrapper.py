@@ -17,6 +17,7 @@ from .contract import (
     OpenUpload,
     Part,
     Prefix,
+    Row,
     SignAction,
     SignedRequest,
     SignOptions,
@@ -159,6 +160,9 @@ class Wrapper(Backend[Any]):
 
     def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
         return self._each("names", prefix, lambda: self.inner.names(prefix, start_after=start_after))
+
+    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
+        return self._each("rows", prefix, lambda: self.inner.rows(prefix, start_after=start_after))
 
     def sweep(self, prefix: str, older_than: float) -> int:
         return self.around("sweep", prefix, lambda: self.inner.sweep(prefix, older_than))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from .. import exc
-from ..backend import Backend, MultipartRef, ObjectInfo, OpenUpload, Part, Prefix, Source, Wrapper, WriteOptions
+from ..backend import Backend, MultipartRef, ObjectInfo, OpenUpload, Part, Prefix, Row, Source, Wrapper, WriteOptions
 from ..types import Buffer
 
 T = TypeVar("T")
@@ -224,6 +224,16 @@ class Retry(Wrapper):
             return
         yield from self._resumed(
             lambda after: filter(None, self.inner.names(prefix, start_after=after)), start_after, lambda page: page[-1]
+        )
+
+    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
+        if self.limits.order == "none":
+            yield from self.inner.rows(prefix, start_after=start_after)
+            return
+        yield from self._resumed(
+            lambda after: filter(None, self.inner.rows(prefix, start_after=after)),
+            start_after,
+            lambda page: page[-1][0],
         )
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:

@@ -9,7 +9,7 @@ from ..backend import (
     Capability,
     Prefix,
 )
-from ..data import FileData
+from ..data import FileData, listed
 from .base import Base, operation
 
 
@@ -51,6 +51,10 @@ class Listed(Base):
         return self._walk("files", self._files(prefix, glob, start_after, delimiter))
 
     def _files(self, prefix: str, glob: str, start_after: str, delimiter: str) -> Iterator[FileData | str]:
+        if not delimiter and "rows" in self._verbs.verbs:
+            for row in self._listing.rows(prefix, glob, start_after):
+                yield listed(*row)
+            return
         wanted = self.settings.hashing_algorithm
         for location, entry in self._listing.entries(prefix, glob, start_after, delimiter):
             if isinstance(entry, Prefix):
