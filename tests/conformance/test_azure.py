@@ -1,6 +1,6 @@
 """The conformance suite on Azure, against Azurite."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from emulators.azure import AzuriteServer
@@ -18,7 +18,7 @@ class TestAzure(Conformance):
     many = 1200
     stream_size = 64 * MiB
     content_size = 32 * MiB
-    emulator_gaps = {
+    emulator_gaps: ClassVar = {
         "case_61_size_type_and_overwrite": "Azurite takes a name with open blocks for an existing blob in Put Blob "
         "with If-None-Match: * (and for none in Put Block List); tests/azure/test_storage.py tries the rest of it",
     }
