@@ -51,7 +51,7 @@ class TestS3(Conformance):
         "one_hash": "metadata is sent first, so the hash of a stream that can be read only once is not recorded",
     }
     emulator_gaps: ClassVar = {
-        "case_64_refused": "moto checks no signature; tests/libcloud tries it on the strict front"
+        "case_64_refused": "moto checks no signature; tests/libcloud_drivers tries it on the strict front"
     }
     many = 300
     page = 100

@@ -24,7 +24,7 @@ from libcloud.storage.types import ContainerAlreadyExistsError, ContainerDoesNot
 
 from .pool import Held, Pool
 from .traits import Traits, has
-from .wire import RawBody
+from .wire import Answer, RawBody
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # Libcloud types its objects' extra and metadata as bare dicts.
@@ -35,8 +35,12 @@ _HEADERS = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content
 _METADATA_MAX = 2048
 
 
-def missing_bucket(held: Held) -> exc.FilesError:
-    return exc.InvalidStorageConfigurationError(f"there is no bucket {held.bucket!r}")
+def missing_bucket(held: Held, response: Any) -> exc.FilesError:
+    """Give the error for a 404 where only a bucket can be missing."""
+    answer = Answer.of(response)
+    return exc.InvalidStorageConfigurationError(
+        f"there is no bucket {held.bucket!r}", code=answer.code, status=answer.status, request_id=answer.request_id
+    )
 
 
 class Remote:
@@ -170,7 +174,7 @@ class Remote:
         except LibcloudError as error:
             response = held.trace.response
             if response is not None and response.status_code == 404:
-                raise missing_bucket(held) from error
+                raise missing_bucket(held, response) from error
             raise
 
     def _listed(self, found: Object, key: str) -> ObjectInfo:
@@ -197,7 +201,7 @@ class Remote:
             except LibcloudError as error:
                 response = held.trace.response
                 if response is not None and response.status_code == 404:
-                    raise missing_bucket(held) from error
+                    raise missing_bucket(held, response) from error
                 raise
 
     def _fits(self, options: WriteOptions) -> None:
@@ -268,7 +272,7 @@ class Remote:
             except ObjectDoesNotExistError as error:
                 response = held.trace.response
                 if response is not None and "NoSuchBucket" in response.text:
-                    raise missing_bucket(held) from error
+                    raise missing_bucket(held, response) from error
                 return False
         return True
 
