@@ -6,10 +6,12 @@
 
 "Alone" means: a new virtual environment, the wheel of the distribution and those of ours that it needs, by path (never
 by name from a registry), everything else from the registry; then its package is imported and its backends are found.
+tests/install uses the same functions for every extra.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +23,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
-UV = [sys.executable, "-m", "uv"] if shutil.which("uv") is None else ["uv"]
+# Under `uv run` the variable UV names the command itself.
+UV = [os.environ.get("UV") or shutil.which("uv") or ""]
+if not UV[0]:
+    UV = [sys.executable, "-m", "uv"]
 
 
 def projects() -> dict[str, dict[str, object]]:
@@ -53,13 +58,14 @@ def check_versions() -> str:
     return version
 
 
-def build() -> dict[str, Path]:
-    """Build wheels and sdists; give the wheels by distribution."""
-    shutil.rmtree(DIST, ignore_errors=True)
-    subprocess.run([*UV, "build", "-q", "--all-packages", "-o", str(DIST)], cwd=ROOT, check=True)
-    wheels = {re.split(r"-\d", path.name)[0].replace("_", "-"): path for path in DIST.glob("*.whl")}
+def build(dist: Path = DIST, *, sdists: bool = True) -> dict[str, Path]:
+    """Build wheels, and sdists where wanted, into a folder; give the wheels by distribution."""
+    shutil.rmtree(dist, ignore_errors=True)
+    what = [] if sdists else ["--wheel"]
+    subprocess.run([*UV, "build", "-q", "--all-packages", *what, "-o", str(dist)], cwd=ROOT, check=True)
+    wheels = {re.split(r"-\d", path.name)[0].replace("_", "-"): path for path in dist.glob("*.whl")}
     for name in projects():
-        if name not in wheels or not list(DIST.glob(f"{name.replace('-', '_')}-*.tar.gz")):
+        if name not in wheels or (sdists and not list(dist.glob(f"{name.replace('-', '_')}-*.tar.gz"))):
             sys.exit(f"{name} was not built")
         names = zipfile.ZipFile(wheels[name]).namelist()
         for needed in ("py.typed", "LICENSE"):
@@ -69,18 +75,29 @@ def build() -> dict[str, Path]:
     return wheels
 
 
-def ours(name: str) -> list[str]:
-    """Give a distribution and those of ours that it needs."""
-    found, todo = [], [name]
-    tables = projects()
-    while todo:
-        current = todo.pop()
-        if current in found:
-            continue
-        found.append(current)
-        dependencies: list[str] = tables[current].get("dependencies", [])  # type: ignore[assignment]
-        todo += [entry.partition("==")[0] for entry in dependencies if entry.startswith("file-keeper-")]
-    return found
+def environment(folder: Path) -> Path:
+    """Make a new virtual environment; give its Python."""
+    subprocess.run([*UV, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+    return next(path for path in (folder / "bin/python", folder / "Scripts/python.exe") if path.exists())
+
+
+def install(python: Path, wheels: dict[str, Path], *wanted: str) -> None:
+    """Install requirements. Every name of ours means the wheel that was built: no registry is ever asked for one."""
+    asked = {entry.partition("[")[0] for entry in wanted}  # an override would take their extras away
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = Path(folder, "ours.txt")
+        lines = [f"{name} @ {path.as_uri()}\n" for name, path in wheels.items() if name not in asked]
+        overrides.write_text("".join(lines), "utf-8")
+        command = [*UV, "pip", "install", "-q", "--python", str(python), "--overrides", str(overrides)]
+        subprocess.run([*command, *(_by_path(entry, wheels) for entry in wanted)], check=True)
+
+
+def _by_path(requirement: str, wheels: dict[str, Path]) -> str:
+    """Give ``file-keeper-core[s3]`` as ``file-keeper-core[s3] @ file:///...whl``."""
+    name = requirement.partition("[")[0].strip()
+    if name not in wheels:
+        sys.exit(f"{requirement!r} is not one of ours: {', '.join(wheels)}")
+    return f"{requirement} @ {wheels[name].as_uri()}"
 
 
 def try_alone(name: str, wheels: dict[str, Path]) -> None:
@@ -88,12 +105,8 @@ def try_alone(name: str, wheels: dict[str, Path]) -> None:
     package = next(path for path in zipfile.ZipFile(wheels[name]).namelist() if path.endswith("/__init__.py"))
     module = package.partition("/")[0]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([*UV, "venv", "-q", "--python", sys.executable, folder], check=True)
-        python = next(
-            path for path in (Path(folder, "bin/python"), Path(folder, "Scripts/python.exe")) if path.exists()
-        )
-        install = [str(wheels[entry]) for entry in ours(name)]
-        subprocess.run([*UV, "pip", "install", "-q", "--python", str(python), *install], check=True)
+        python = environment(Path(folder))
+        install(python, wheels, name)
         code = f"import {module}, file_keeper as fk; print({name!r}, *fk.list_adapters())"
         code += "; [fk.adapters.get(kind) for kind in fk.list_adapters()]"
         subprocess.run([str(python), "-c", code], check=True, cwd=folder)
