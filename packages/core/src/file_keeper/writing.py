@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 import threading
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from . import exc
 from .backend.contract import MiB
@@ -55,6 +56,7 @@ class _Channel(io.RawIOBase):
             self._changed.notify_all()
             while self._chunk and not self._deaf:
                 self._changed.wait()
+            self._chunk = memoryview(b"")  # not even an empty slice of the caller's buffer is held
 
     def finish(self, error: BaseException | None = None) -> None:
         with self._changed:
@@ -187,12 +189,26 @@ class Writer(io.BufferedIOBase):
             self.abort()
 
 
+_BOMS = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
+
+
 class TextWriter(io.TextIOWrapper):
     """Text over a :class:`Writer`; the same promises."""
 
     def __init__(self, writer: Writer, encoding: str | None, errors: str | None, newline: str | None):
         super().__init__(writer, encoding=encoding or "utf-8", errors=errors, newline=newline)
         self._writer = writer
+        if bom := _BOMS.get(codecs.lookup(self.encoding).name):
+            # Python writes none into what cannot seek, and could then not read back its own file.
+            own = cast("dict[str, Any]", self.__dict__)
+
+            def first(text: str, /) -> int:
+                if text:
+                    del own["write"]
+                    writer.write(bom)
+                return TextWriter.write(self, text)
+
+            own["write"] = first
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
