@@ -93,6 +93,36 @@ def test_a_change_by_other_tools_is_noticed(change: str, backend: FsBackend, roo
     assert keys(backend) == ["a"]
 
 
+@pytest.mark.parametrize("change", ["in place", "appended", "cut"])
+def test_a_file_that_is_written_to_while_it_is_read(change: str, root: Path) -> None:
+    storage = file_keeper.make_storage("s", {"type": "fs", "root": str(root)})
+    storage.upload("a", b"x" * (3 << 20))
+    with storage.stream("a") as stream:
+        assert next(stream)
+        with (root / "a").open("r+b") as file:
+            if change == "cut":
+                file.truncate(2 << 20)
+            else:
+                file.seek(0, os.SEEK_END if change == "appended" else os.SEEK_SET)
+                file.write(b"y" * (2 << 20))
+        with pytest.raises(exc.ChangedFileError):
+            list(stream)
+
+
+def test_a_file_that_is_replaced_while_it_is_read(backend: FsBackend) -> None:
+    made = backend.put("a", b"old" * 1000, FULL)
+    body = backend.read("a")
+    try:
+        if backend._kind.closes:
+            return  # where there are no descriptors an open file cannot be replaced
+        backend.put("a", b"new", PLAIN)
+        backend.delete("a")
+        assert body.read() == b"old" * 1000
+        assert body.info == made
+    finally:
+        body.close()
+
+
 def test_the_storage_hashes_a_changed_file_anew(root: Path) -> None:
     storage = file_keeper.make_storage("s", {"type": "fs", "root": str(root)})
     made = storage.upload("a.txt", b"content", metadata={"n": "1"})

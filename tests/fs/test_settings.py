@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,25 @@ def test_a_storage_travels(root: Path) -> None:
     storage = file_keeper.make_storage("s", {"type": "fs", "root": str(root), "path": "p", "initialize": True})
     storage.upload("a", b"x")
     assert pickle.loads(pickle.dumps(storage)).content("a") == b"x"
+
+
+def test_under_a_locale_that_is_not_utf8(root: Path) -> None:
+    script = (
+        "import sys, file_keeper as fk\n"
+        "assert sys.getfilesystemencoding() != 'utf-8', 'skip'\n"
+        "storage = fk.make_storage('s', {'type': 'fs', 'root': sys.argv[1]})\n"
+        "storage.upload('\u263a/\xe9', b'x')\n"
+        "assert list(storage.scan()) == ['\u263a/\xe9'] == [f.location for f in storage.files()]\n"
+        "assert storage.content('\u263a/\xe9') == b'x'\n"
+        "storage.move('\u263a/\xe8', '\u263a/\xe9')\n"
+    )
+    ascii_script = script.encode("ascii", "backslashreplace").decode()
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", ascii_script, str(root)], env=env, capture_output=True, text=True)
+    if "skip" in done.stderr:
+        pytest.skip("this Python speaks UTF-8 with the file system under any locale")
+    assert done.returncode == 0, done.stderr
+    assert (root / "☺" / "è").read_bytes() == b"x"
 
 
 def test_written_through(root: Path, kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ class FsBackend(Backend[FsSettings]):
             end = st.st_size if end is None else min(end, st.st_size)
             if start:
                 os.lseek(fd, start, os.SEEK_SET)
-            stream = _Slice(io.FileIO(fd), max(0, end - start))
+            stream = _Slice(io.FileIO(fd), max(0, end - start), identity(st))
         except BaseException:
             os.close(fd)
             raise
@@ -357,23 +357,32 @@ class FsBackend(Backend[FsSettings]):
 
 
 class _Slice:
-    """A part of a file."""
+    """A part of a file.
 
-    __slots__ = ("_file", "left")
+    :param version: of the file: when it is another one at the end, another program wrote into the file meanwhile
+    """
 
-    def __init__(self, file: io.FileIO, left: int):
+    __slots__ = ("_file", "_version", "left")
+
+    def __init__(self, file: io.FileIO, left: int, version: str):
         self._file = file
+        self._version = version
         self.left = left
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._file.read(self.left if size < 0 else min(size, self.left))
-        self.left -= len(data)
+        self._moved(len(data))
         return data
 
     def readinto(self, buffer: memoryview, /) -> int:
         count = self._file.readinto(buffer[: self.left]) or 0
-        self.left -= count
+        self._moved(count)
         return count
+
+    def _moved(self, count: int) -> None:
+        self.left -= count
+        if count and not self.left and identity(os.fstat(self._file.fileno())) != self._version:
+            raise exc.ChangedFileError("another program wrote into the file while it was read")
 
     def close(self) -> None:
         self._file.close()

@@ -7,6 +7,7 @@ goes whole, by a rename, before its files are removed. What a kill leaves in bet
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -39,13 +40,14 @@ NEW = "new-"
 SCRATCH = frozenset(("sessions",))
 """The directories of the core under the reserved segment."""
 
+_TRIES = 100
 _ID = re.compile(r"[0-9a-f]{32}")
 _PART = re.compile(r"[0-9]{8}")
 
 
 def create(tree: Tree, key: str) -> str:
     """Begin an upload; give its id."""
-    for _ in range(100):
+    for _ in range(_TRIES):
         try:
             with writing(tree, key, staging=False) as place:
                 return _create(place)
@@ -190,16 +192,23 @@ def drop(hold: Directory, upload: str) -> bool:
 
 
 def remove(hold: Directory, name: str) -> bool:
-    """Remove a directory of parts; tell whether that was done."""
-    try:
-        with hold.sub(name) as found:
-            for entry in found.names():
-                with contextlib.suppress(FileNotFoundError):
-                    found.unlink(entry)
-        hold.rmdir(name)
-    except FileNotFoundError:
-        return False
-    return True
+    """Remove a directory of parts; tell whether that was done. What cannot go now is found by ``sweep``."""
+    for _ in range(_TRIES):
+        try:
+            with hold.sub(name) as found:
+                for entry in found.names():
+                    with contextlib.suppress(FileNotFoundError):
+                        found.unlink(entry)
+            hold.rmdir(name)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            # A writer who had opened it before put another part into it.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return True
+    return False
 
 
 def abort(tree: Tree, upload: MultipartRef) -> bool:
