@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +13,7 @@ import file_keeper as fk
 from file_keeper import exc, hashing
 from file_keeper.backend import Backend, Body, Limits, ObjectInfo, Prefix, WriteOptions, option
 
-SCHEMA = """
-PRAGMA journal_mode = WAL;
+SCHEMA = """PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, etag TEXT, size INT, modified TEXT, attributes TEXT);
 CREATE TABLE IF NOT EXISTS chunks (etag TEXT, start INT, data BLOB, PRIMARY KEY (etag, start));
 """
@@ -33,7 +32,7 @@ class SqliteBackend(Backend[SqliteSettings]):
     limits = Limits(streaming_put=True, late_metadata=True, put_digests=hashing.NAMES, put_max=1 << 40, local=True)
 
     @contextmanager
-    def _transaction(self, mode: str = "DEFERRED") -> Iterator[sqlite3.Connection]:
+    def _transaction(self, mode: str = "DEFERRED") -> Generator[sqlite3.Connection]:
         """One connection a call: nothing is shared between threads, nothing lives on after a fork."""
         db = sqlite3.connect(self.settings.resolve().database, timeout=60, isolation_level=None)
         try:
@@ -73,7 +72,7 @@ class SqliteBackend(Backend[SqliteSettings]):
 
     def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
         query = "SELECT * FROM objects WHERE key > ? AND key >= ? ORDER BY key LIMIT 1000"
-        after, rows = start_after, [None]
+        after, rows = start_after, list[Any]([None])
         while rows:
             with self._transaction() as db:
                 rows = db.execute(query, (after, prefix)).fetchall()
@@ -94,7 +93,8 @@ class SqliteBackend(Backend[SqliteSettings]):
         etag, size = uuid.uuid4().hex, 0
         with self._transaction("IMMEDIATE") as db:
             self._make_room(db, key, options)
-            for chunk in [body] if isinstance(body, bytes | bytearray | memoryview) else body:
+            chunks: Any = body if hasattr(body, "digests") else [body]
+            for chunk in chunks:
                 if len(chunk):
                     db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (etag, size, chunk))
                 size += len(chunk)
