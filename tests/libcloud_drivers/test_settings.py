@@ -102,6 +102,18 @@ def test_permanent_links(make: Make) -> None:
         make(provider="LOCAL", bucket="b", key="/nowhere").permanent_link("x")
 
 
+def test_references_are_read_when_a_driver_is_made(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_PROVIDER", "S3")
+    monkeypatch.delenv("THE_SECRET", raising=False)
+    options = {"params": {"host": "127.0.0.1", "port": 9, "secure": False}, "bucket": "b", "key": "k"}
+    storage = make(provider={"env": "THE_PROVIDER"}, secret={"env": "THE_SECRET"}, **options)
+    assert storage.supports(Capability.SIGNED)
+    with pytest.raises(exc.MissingStorageConfigurationError, match="THE_SECRET is not set"):
+        storage.temporary_link("x", 60)
+    monkeypatch.setenv("THE_SECRET", "now it is")
+    assert storage.temporary_link("x", 60)
+
+
 def test_no_network_before_the_first_call(make: Make) -> None:
     storage = make(
         provider="S3", bucket="b", key="k", secret="s", params={"host": "127.0.0.1", "port": 9, "secure": False}

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 from file_keeper import exc
+from file_keeper.settings import Reference
 from libcloud.storage.base import Container, Object, StorageDriver
 from libcloud.storage.providers import get_driver
 
@@ -29,11 +30,14 @@ def driver_class(settings: LibcloudSettings) -> type[StorageDriver]:
     """
     if settings.driver is not None:
         return type(settings.driver)
+    provider: Any = settings.provider
+    # Of the references only this one is read before there is a driver to be made.
+    name = provider_of(provider.read() if isinstance(provider, Reference) else provider)
     try:
-        return get_driver(provider_of(settings.resolve().provider))
+        return get_driver(name)
     except ImportError as error:
         raise exc.MissingExtrasError(
-            f"Libcloud's driver for {settings.provider!r} needs a library that is not installed: {error}"
+            f"Libcloud's driver for {name!r} needs a library that is not installed: {error}"
         ) from error
 
 
