@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import attributes, exc, hashing
+from . import attributes, contenttype, exc, hashing
 from .backend import Backend, Capability, NotModifiedInPlace, ObjectInfo, WriteOptions
 from .data import FileData
 from .location import RESERVED
@@ -207,7 +207,8 @@ def _upload_to(
         location,
         stream,
         overwrite=overwrite,
-        content_type=like.content_type,
+        # What others wrote need not be a media type; then the content tells it.
+        content_type=like.content_type if contenttype.valid(like.content_type) else "",
         metadata=like.metadata if keeps else None,
         headers=like.headers if keeps else None,
         **more,
