@@ -14,9 +14,10 @@ load(str(ADAPTER))
 
 class TestExample(Conformance):
     imports = (str(ADAPTER),)
-    many = 250
-    page = 200
-    stream_size = 256 << 20
+    many = 120
+    page = 100
+    stream_size = 96 << 20
+    content_size = 32 << 20
 
     @pytest.fixture
     def storage_settings(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
