@@ -9,6 +9,8 @@ from file_keeper_testing import Conformance
 
 
 class TestFs(Conformance):
+    many = 1001  # it has no pages
+
     @pytest.fixture
     def storage_settings(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         root = tmp_path_factory.mktemp("root")
@@ -34,7 +36,6 @@ class TestFs(Conformance):
 class TestFsSidecars(TestFs):
     stream_size = 64 << 20
     content_size = 16 << 20
-    many = 1001
 
     @pytest.fixture
     def storage_settings(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class TestNoPermission:
         if os.getuid():
             pytest.skip("needs root to become somebody else")
         for path in (tmp_path, *tmp_path.parents):
-            if path.name.startswith(("pytest", "test")):
+            if path.name.startswith(("pytest", "test", "popen")):
                 path.chmod(0o755)
         path = tmp_path / "closed"
         path.mkdir()

@@ -157,12 +157,12 @@ def test_uploads_half_made_and_half_removed(name: str, root: Path, backend: FsBa
     assert list(root.iterdir()) == []
 
 
-def test_an_upload_goes_on_in_another_process(root: Path, kind: dict[str, Any]) -> None:
-    backend = build(root, **kind)
+def test_an_upload_goes_on_in_another_process(root: Path) -> None:
+    backend = build(root)
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        mine = build(root, **kind)
+        mine = build(root)
         upload = MultipartRef("deep/er/x", mine.multipart_create("deep/er/x", PLAIN))
         for number in range(1200):
             mine.multipart_put(upload, number, b"%04d" % number)
