@@ -103,12 +103,9 @@ def test_the_limit_is_that_of_the_encoded_form(storage: Storage) -> None:
         for step in (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1):
             try:
                 storage.upload("x", b"", metadata=make(size + step))
-            except exc.ContentError as error:
-                assert re.search(
-                    r"takes \d+ bytes in its encoded form \(67 of them our own\), at most 2048", str(error)
-                )
-            else:
-                size += step
+            except exc.ContentError:
+                continue
+            size += step
         return size
 
     own = len("fk_token") + 16 + len("fk_hash") + len("md5:") + 32

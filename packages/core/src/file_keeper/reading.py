@@ -55,10 +55,15 @@ class Reader(io.RawIOBase):
         self._backend = backend
         self._key = key
         self._tell = tell
-        self._body: Body | None = backend.read(key, start, end, etag=etag)
-        self.info = self._body.info
+        try:
+            body = backend.read(key, start, end, etag=etag)
+        except exc.FilesError as error:
+            tell(error)
+            raise
+        self._body: Body | None = body
+        self.info = body.info
         self._position = start
-        self._end = start + self._body.length
+        self._end = start + body.length
         self._failures = 0
 
     @property
@@ -150,6 +155,7 @@ class Reader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """Give all that is left."""
+        self._check()
         first = self.read(self.left) if self.left else b""
         if not self.left:
             return first
