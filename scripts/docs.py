@@ -46,7 +46,8 @@ INTRODUCTION = """\
 # Backends
 
 What each type can do and the options that it takes. This page is written by `scripts/docs.py` from the classes
-themselves, and CI checks that it is current; the pages about a single provider say how and why.
+themselves, and CI checks that it is current; the pages in [backends](backends) say how and why, provider by provider,
+and [requests](budget.md) what operations cost.
 
 """
 
