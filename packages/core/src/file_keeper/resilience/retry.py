@@ -124,19 +124,28 @@ class Retry(Wrapper):
             return self.inner.put(key, body, options)
         return self._repeat(lambda: self.inner.put(key, body, options), self._own(key, options))
 
-    def delete(self, key: str, *, etag: str = "") -> bool:
+    def _end(self, call: Callable[[], bool]) -> bool:
+        """Repeat what ends something and tells whether it was there: what an unanswered attempt ended was."""
         lost = False
 
-        def call() -> bool:
+        def once() -> bool:
             nonlocal lost
             try:
-                # What an unanswered attempt deleted is not there any more; it was.
-                return self.inner.delete(key, etag=etag) or lost
+                return call() or lost
             except exc.FilesError as error:
                 lost = lost or unanswered(error)
                 raise
 
-        return self._repeat(call)
+        return self._repeat(once)
+
+    def delete(self, key: str, *, etag: str = "") -> bool:
+        return self._end(lambda: self.inner.delete(key, etag=etag))
+
+    def multipart_abort(self, upload: MultipartRef) -> bool:
+        return self._end(lambda: self.inner.multipart_abort(upload))
+
+    def resumable_cancel(self, upload: MultipartRef) -> bool:
+        return self._end(lambda: self.inner.resumable_cancel(upload))
 
     def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
         own = self._own(upload.key, options)
@@ -188,7 +197,13 @@ class Retry(Wrapper):
                 self._pause(error, attempt, started)
                 attempt += 1
             # The provider's own offset is the truth: what it has is not sent again.
-            reached = self.resumable_offset(upload, total)
+            try:
+                reached = self.resumable_offset(upload, total)
+            except exc.MissingFileError as error:
+                # It may have forgotten a session that it finished.
+                if total is None or (found := self._own(upload.key, options)(error)) is None:
+                    raise
+                return found
             if not isinstance(reached, int) or reached != offset:
                 return reached
 
