@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -102,3 +105,17 @@ def test_the_demo_command_compares_the_clouds_too(one_dictionary: dict[str, Any]
     with ExitStack() as stack:
         for kind in KINDS:
             assert list(stack.enter_context(fk.make_storage(kind, settings[kind])).scan()) == []
+
+
+def test_the_demo_command_itself(one_dictionary: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"some notes")
+    words = [word for kind in KINDS for word in ("--type", kind)]
+    for key, value in one_dictionary.items():
+        options = {f"{key}.{name}": v for name, v in value.items()} if isinstance(value, dict) else {key: value}
+        words += [word for name, v in options.items() for word in ("--set", f"{name}={v}")]
+    command = [sys.executable, "-m", "file_keeper_cli", "--json", "demo", "notes.txt", "--size", "6MiB", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["identical"] is True
+    assert [storage["type"] for storage in record["storages"]] == [f"file_keeper:{kind}" for kind in KINDS]

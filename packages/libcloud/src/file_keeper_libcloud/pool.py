@@ -142,6 +142,8 @@ def make_driver(settings: LibcloudSettings) -> StorageDriver:
 def _copy(driver: StorageDriver) -> StorageDriver:
     """Give a driver like another, with the credentials but without the connection that it has open."""
     made = copy.copy(driver)
+    if getattr(driver, "connection", None) is None:
+        return made
     connection: Any = copy.copy(driver.connection)
     connection.driver = made
     connection.connection = None

@@ -128,7 +128,9 @@ def install(driver: StorageDriver, timeout: float) -> Trace:
     :param timeout: seconds without a byte, unless the driver was made with one of its own
     """
     trace = Trace()
-    connection: Any = driver.connection
+    connection: Any = getattr(driver, "connection", None)
+    if connection is None:  # a driver that needs none
+        return trace
     connection.retryCls = _Once
     raw: type[Any] = connection.rawResponseCls
 
