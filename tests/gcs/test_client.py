@@ -91,6 +91,7 @@ def test_without_credentials_the_remedy_is_named(storage: Storages) -> None:
         assert caught.value.retryable is False
 
 
+@pytest.mark.filterwarnings("ignore:The load_credentials:DeprecationWarning")  # of the SDK, at its own option
 @pytest.mark.parametrize("how", ["file", "environment", "mapping", "json", "reference", "object", "client options"])
 def test_ways_to_give_credentials(
     storage: Storages, double: GcsDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str

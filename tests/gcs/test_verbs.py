@@ -216,6 +216,31 @@ def test_what_is_stored_packed_is_read_packed(backend: Make, double: GcsDouble) 
     assert double.requests("GET", "download")[-1].headers["accept-encoding"] == "gzip"
 
 
+def test_what_was_packed_on_the_way_only_is_unpacked(
+    backend: Make, double: GcsDouble, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    """A front that packs what is stored plainly: the stored bytes are what is given."""
+    proxy = fault_proxy(double.url)
+    packed = gzip.compress(b"hello" * 1000)
+    headers = {
+        "Content-Type": "text/plain", "Content-Encoding": "gzip", "X-Goog-Generation": "7",
+        "X-Goog-Stored-Content-Encoding": "identity", "X-Goog-Stored-Content-Length": "5000",
+    }  # fmt: skip
+    proxy.on("GET").answer(200, packed, headers)
+    body = backend(proxy.url).read("a")
+    assert (body.length, body.info.size, body.info.etag) == (5000, 5000, "7")
+    assert body.read() == b"hello" * 1000
+
+
+def test_an_endpoint_that_gives_no_ranges_is_noticed(
+    backend: Make, double: GcsDouble, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    proxy = fault_proxy(double.url)
+    proxy.on("GET").answer(200, b"the whole", {"Content-Type": "text/plain"})
+    with pytest.raises(exc.StorageError, match="does not give ranges"):
+        backend(proxy.url).read("a", 4)
+
+
 def test_stopping_early_closes_the_connection(backend: Make) -> None:
     gcs = backend()
     gcs.put("a", b"x" * (4 << 20), WriteOptions())
