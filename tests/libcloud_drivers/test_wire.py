@@ -203,6 +203,7 @@ def test_an_own_write_after_a_lost_answer_is_no_conflict(proxied: Storage, proxy
         (404, "NoSuchBucket", exc.InvalidStorageConfigurationError),
         (400, "AuthorizationHeaderMalformed", exc.InvalidStorageConfigurationError),
         (418, "Teapot", exc.StorageError),
+        (301, "PermanentRedirect", exc.InvalidStorageConfigurationError),
     ],
 )
 def test_answers_become_our_errors(

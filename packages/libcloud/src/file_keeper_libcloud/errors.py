@@ -75,6 +75,7 @@ _CODES: dict[str, tuple[Kind, str]] = {
 _RETRYABLE = frozenset(("RequestTimeout", "OperationAborted", "ContainerBeingDeleted"))
 
 _STATUS: dict[int, tuple[Kind, str]] = {
+    301: (exc.InvalidStorageConfigurationError, _REGION),
     401: (exc.PermissionError, _CREDENTIALS),
     403: (exc.PermissionError, "not allowed"),
     404: (exc.MissingFileError, _FILE),
@@ -125,7 +126,7 @@ def translate(error: Exception, bucket: str, driver: str) -> exc.FilesError | No
         return exc.UploadHashMismatchError(_DAMAGED)
     if found := _network(error):
         return found
-    if answer is not None and answer.status >= 400:
+    if answer is not None and (answer.status >= 400 or answer.status == 301):
         return _answered(answer, bucket)
     if isinstance(error, InvalidCredsError):
         return exc.PermissionError(_CREDENTIALS)

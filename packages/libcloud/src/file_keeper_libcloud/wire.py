@@ -41,7 +41,7 @@ class Answer:
     def of(cls, response: requests.Response) -> Answer:
         """Read an answer; of a body that is still open its beginning."""
         body = b""
-        if response.status_code >= 400:
+        if response.status_code >= 300:
             with suppress(Exception):
                 opened = not getattr(response, "_content_consumed", False)
                 raw: Any = response.raw
