@@ -61,7 +61,7 @@ class Script:
             self._next(verb)
 
 
-def retrying(script: Script, policy: Policy = Policy(), limits: Any = PARTS) -> tuple[Retry, Time, Double]:
+def retrying(script: Script, policy: Policy | None = None, limits: Any = PARTS) -> tuple[Retry, Time, Double]:
     time, backend = Time(), Double(settings_of(), limits)
     return (
         Retry(Hooked(backend, script.before, script.behind), policy, sleep=time.sleep, clock=time.clock),

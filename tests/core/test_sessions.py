@@ -1,0 +1,423 @@
+"""Uploads in several calls: their state through JSON and other hands, and what is checked before anything shows."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import io
+import json
+import random
+import re
+from typing import Any
+
+import pytest
+from core.doubles import LATE, PARTS, SESSION, Double, Hooked, KiB, double, settings_of
+from file_keeper import FileData, HashingReader, Storage, exc
+from file_keeper.resilience import retry
+
+STEP = 256 * KiB
+BODY = random.Random(7).randbytes(3 * STEP + 100)
+KINDS = {"late": LATE, "parts": PARTS, "session": SESSION}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(attempts=1))
+
+
+def travelled(data: FileData) -> FileData:
+    return FileData.from_dict(json.loads(json.dumps(data.as_dict())))
+
+
+def crc(body: bytes, algorithm: str) -> str:
+    reader = HashingReader(io.BytesIO(body), algorithm=algorithm)
+    reader.exhaust()
+    return reader.get_hash()
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_in_any_order_through_json(kind: str) -> None:
+    storage, backend = double(KINDS[kind])
+    data = storage.multipart_start("x", len(BODY), metadata={"ü": "é"}, headers={"Cache-Control": "no-store"})
+    assert (data.size, data.storage_data["parts"], data.storage_data["uploaded"]) == (len(BODY), [], 0)
+    assert data.storage_data["part_size"] >= 1
+    cuts = [0, 100_000, 100_001, 400_000, len(BODY)]
+    for part in (2, 0, 3, 1, 2):
+        data = storage.multipart_update(travelled(data), BODY[cuts[part] : cuts[part + 1]], part)
+        assert storage.multipart_refresh(travelled(data)) == data
+    assert data.storage_data["uploaded"] == len(BODY)
+    assert [entry["part"] for entry in data.storage_data["parts"]] == [0, 1, 2, 3]
+    assert not storage.exists("x")
+    made = storage.multipart_complete(travelled(data))
+    assert storage.content("x") == BODY
+    assert (made.size, made.metadata, made.headers) == (len(BODY), {"ü": "é"}, {"Cache-Control": "no-store"})
+    assert made.storage_data == {}
+    assert storage.analyze("x") == made
+    assert storage.multipart_refresh(data) == made, "a refresh of what was completed gives the file"
+    assert backend.open == []
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256", "crc32c", "crc64nvme"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_declared_hash(kind: str, algorithm: str) -> None:
+    storage, backend = double(KINDS[kind])
+    storage.upload("x", b"before")
+    right = crc(BODY, algorithm)
+    for declared in (right.upper(), "0" * len(right)):
+        data = storage.multipart_start("x", len(BODY), hash=declared, algorithm=algorithm)
+        data = storage.multipart_update(travelled(data), BODY[STEP:], 1)
+        data = storage.multipart_update(travelled(data), BODY[:STEP], 0)
+        if declared == right.upper():
+            made = storage.multipart_complete(travelled(data))
+            assert storage.content("x") == BODY
+            assert storage.analyze("x") == made
+            assert storage.multipart_refresh(data) == made
+        else:
+            with pytest.raises(exc.UploadHashMismatchError, match=f"the {algorithm} of the "):
+                storage.multipart_complete(travelled(data))
+            assert storage.content("x") == BODY
+            storage.multipart_remove(data)
+    assert backend.open == []
+    assert list(backend.list("")) == [backend.head("x")], "nothing is left under the reserved name"
+
+
+def test_a_declared_crc_reads_nothing() -> None:
+    storage, _ = double(PARTS)
+    seen: list[str] = []
+    watched = storage.wrapped(lambda inner: Hooked(inner, lambda verb, key: seen.append(verb)))
+    data = watched.multipart_start("x", len(BODY), hash=crc(BODY, "crc32c"), algorithm="crc32c")
+    data = watched.multipart_update(data, BODY[:STEP], 0)
+    data = watched.multipart_update(data, BODY[STEP:], 1)
+    watched.multipart_complete(data)
+    assert "read" not in seen
+    assert "copy" not in seen
+
+
+def test_a_part_whose_crc_nobody_knows() -> None:
+    storage, _ = double(PARTS)
+    begun = storage.multipart_start("x", len(BODY), hash=crc(BODY, "crc32c"), algorithm="crc32c")
+    storage.multipart_update(begun, BODY[:STEP], 0)  # its state was lost
+    data = storage.multipart_update(begun, BODY[STEP:], 1)
+    data = storage.multipart_refresh(data)
+    assert data.storage_data["uploaded"] == len(BODY)
+    with pytest.raises(exc.MultipartUploadError, match="the crc32c of part 0 is not known here: send this part again"):
+        storage.multipart_complete(data)
+    storage.multipart_complete(storage.multipart_update(data, BODY[:STEP], 0))
+    assert storage.content("x") == BODY
+
+
+def test_no_part_and_too_much_and_too_early() -> None:
+    storage, backend = double(LATE)
+    made = storage.multipart_complete(storage.multipart_start("empty", 0))
+    assert (made.size, storage.content("empty")) == (0, b"")
+    data = storage.multipart_start("x", 10)
+    with pytest.raises(exc.UploadSizeMismatchError, match="10 bytes were declared, the parts have 0"):
+        storage.multipart_complete(data)
+    for value in (bytes(11), iter([bytes(5), bytes(6)]), io.BytesIO(bytes(11))):
+        with pytest.raises(exc.UploadOutOfBoundError):
+            storage.multipart_update(data, value, 0)
+    data = storage.multipart_update(data, bytes(6), 0)
+    with pytest.raises(exc.UploadOutOfBoundError, match="5 bytes are given, 4 were still to come"):
+        storage.multipart_update(data, bytes(5), 1)
+    data = storage.multipart_update(data, bytes(8), 0)
+    with pytest.raises(exc.UploadSizeMismatchError, match="10 bytes were declared, the parts have 8"):
+        storage.multipart_complete(data)
+    for number in (-1, 10_000, True, "0", 1.5):
+        with pytest.raises(exc.MultipartUploadError, match=r"the number of a part|at most"):
+            storage.multipart_update(data, b"x", number)  # type: ignore[arg-type]
+    assert storage.multipart_remove(data) is True
+    assert storage.multipart_remove(data) is False
+    for call in (
+        storage.multipart_complete,
+        storage.multipart_refresh,
+        lambda gone: storage.multipart_update(gone, b"", 0),
+    ):
+        with pytest.raises(exc.MissingFileError):
+            call(data)
+    assert backend.open == []
+
+
+@pytest.mark.parametrize("size", [-1, True, 1.5, "10", None])
+def test_sizes_that_are_none(size: Any) -> None:
+    storage, backend = double(LATE)
+    for start in (storage.multipart_start, storage.resumable_start):
+        with pytest.raises(exc.StorageDataError, match="the size of an upload is a number of bytes"):
+            start("x", size)
+        with pytest.raises(exc.LargeUploadError):
+            start("x", 1 << 60)
+    assert backend.open == []
+
+
+def test_types_and_conditions() -> None:
+    storage, _ = double(LATE, overwrite_existing=False)
+    png = b"\x89PNG\r\n\x1a\n" + bytes(50)
+    data = storage.multipart_update(storage.multipart_start("x", 58, content_type="text/plain"), png, 0)
+    with pytest.raises(exc.UploadTypeMismatchError, match="declared was text/plain, the content is image/png"):
+        storage.multipart_complete(data)
+    assert not storage.exists("x")
+    data = storage.multipart_update(storage.multipart_start("x", 58, content_type="image/png"), png, 0)
+    storage.upload("x", b"racing")
+    with pytest.raises(exc.ExistingFileError, match="storage 's': multipart_complete 'x': "):
+        storage.multipart_complete(data)
+    assert storage.content("x") == b"racing"
+    seen = storage.analyze("x")
+    data = storage.multipart_update(storage.multipart_start("x", 3, overwrite=seen), b"new", 0)
+    storage.upload("x", b"racing again", overwrite=True)
+    with pytest.raises(exc.ChangedFileError):
+        storage.multipart_complete(data)
+    data = storage.multipart_update(storage.multipart_start("x", 3, overwrite=True), b"new", 0)
+    storage.multipart_complete(data)
+    assert storage.content("x") == b"new"
+
+
+def test_equal_parts_where_they_are_wanted() -> None:
+    storage, _ = double(dataclasses.replace(LATE, equal_parts=True, part_min=100), part_size=100)
+    data = storage.multipart_start("x", 250)
+    assert data.storage_data["part_size"] == 100
+    with pytest.raises(exc.MultipartUploadError, match="part 0 has 99 bytes: here all parts but the last have 100"):
+        storage.multipart_update(data, bytes(99), 0)
+    data = storage.multipart_update(data, bytes(100), 0)
+    data = storage.multipart_update(data, bytes(100), 1)
+    storage.multipart_complete(storage.multipart_update(data, bytes(50), 2))
+
+
+# -- state that went through other hands ------------------------------------------------------------------------------
+
+DAMAGE: list[dict[str, Any]] = [
+    {"uploaded": None}, {"uploaded": -1}, {"uploaded": "5"}, {"uploaded": True}, {"part_size": 0}, {"part_size": "8"},
+    {"part_size": None}, {"token": None}, {"token": ""}, {"token": "../x"}, {"token": 5}, {"scratch": "../../x"},
+    {"scratch": 5}, {"scratch": None}, {"pieces": -1}, {"pieces": "x"}, {"parts": None}, {"parts": {}}, {"parts": "x"},
+    {"parts": [5]}, {"parts": [{}]}, {"parts": [{"part": 0, "size": 1}]},
+    {"parts": [{"part": -1, "size": 1, "etag": ""}]},
+    {"parts": [{"part": 0, "size": "1", "etag": ""}]}, {"parts": [{"part": 0, "size": 1, "etag": ""}] * 2},
+    {"parts": [{"part": 0, "size": 1, "etag": "", "crc32c": 5}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_state(kind: str, damage: dict[str, Any]) -> None:
+    storage, backend = double(KINDS[kind])
+    begun = storage.multipart_start("x", 100, hash="0" * 8, algorithm="crc32c")
+    data = dataclasses.replace(begun, storage_data={**begun.storage_data, **damage})
+    for call in (
+        storage.multipart_refresh, storage.multipart_complete, storage.multipart_remove,
+        lambda given: storage.multipart_update(given, b"x", 0),
+    ):  # fmt: skip
+        with pytest.raises(exc.StorageDataError, match=r"storage 's': multipart_\w+ 'x': the state of the upload is"):
+            call(data)
+    assert len(backend.open) == 1
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"multipart": True}, {"multipart": True, "upload_id": ""}, {"multipart": True, "upload_id": 5},
+              {"multipart": False, "upload_id": "x"}, {"upload_id": "x"}, {"resumable": True, "upload_id": "x"}],
+)  # fmt: skip
+def test_no_state_at_all(state: dict[str, Any]) -> None:
+    storage, _ = double(LATE)
+    data = FileData("x", size=5, storage_data=state)
+    for call in (storage.multipart_refresh, storage.multipart_complete, storage.multipart_remove):
+        with pytest.raises(exc.MissingFileError, match="the data holds no multipart upload: begin with"):
+            call(data)
+    with pytest.raises(exc.MissingFileError):
+        storage.multipart_refresh("x")  # type: ignore[arg-type]
+
+
+def test_state_of_another_place() -> None:
+    storage, _ = double(LATE, path="tenant/1")
+    data = storage.multipart_update(storage.multipart_start("x", 1), b"x", 0)
+    for location in ("../10/x", "/x", "", "a//b", ".file-keeper/x"):
+        with pytest.raises(exc.LocationError):
+            storage.multipart_complete(dataclasses.replace(data, location=location))
+    with pytest.raises(exc.MissingFileError):
+        storage.multipart_complete(dataclasses.replace(data, location="y"))
+    storage.multipart_complete(data)
+    # A finished file is ours only by its token.
+    forged = dataclasses.replace(data, storage_data={**data.storage_data, "token": "0" * 16})
+    with pytest.raises(exc.MissingFileError):
+        storage.multipart_refresh(forged)
+    with pytest.raises(exc.ContentError):
+        storage.multipart_complete(dataclasses.replace(storage.multipart_start("z", 0), metadata={"fk_token": "x"}))
+
+
+# -- pieces -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pieces", [[len(BODY)], [STEP, 2 * STEP, 100], [3 * STEP, 100], [STEP, 0, 2 * STEP, 0, 100]])
+def test_pieces_through_json(kind: str, pieces: list[int]) -> None:
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    data = storage.resumable_start("x", len(BODY), metadata={"a": "é"}, content_type="a/b")
+    at = 0
+    for piece in pieces:
+        assert not storage.exists("x")
+        source: Any = BODY[at : at + piece] if piece % 2 else iter([BODY[at : at + piece]])
+        data, before = storage.resumable_resume(travelled(data), source), data
+        at += piece
+        if at < len(BODY):
+            assert data.storage_data["uploaded"] == at
+            assert storage.resumable_refresh(travelled(data)) == data
+    assert storage.content("x") == BODY
+    assert (data.size, data.metadata, data.content_type, data.storage_data) == (len(BODY), {"a": "é"}, "a/b", {})
+    assert storage.analyze("x") == data
+    assert backend.open == []
+    if kind != "session":
+        assert storage.resumable_refresh(before) == data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pieces_that_make_no_sense(kind: str) -> None:
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    data = storage.resumable_start("x", len(BODY))
+    seen: list[str] = []
+    watched = storage.wrapped(lambda inner: Hooked(inner, lambda verb, key: seen.append(verb)))
+    for piece in (BODY[:1], BODY[: STEP + 1], iter([BODY[:1]])):
+        with pytest.raises(exc.ResumableUploadError, match="a multiple of 262144 bytes, this one has"):
+            watched.resumable_resume(data, piece)
+    for piece in (BODY + b"x", iter([BODY, b"x"])):
+        with pytest.raises(exc.UploadOutOfBoundError):
+            watched.resumable_resume(data, piece)
+    assert seen == [], "told before anything is sent"
+    for beyond in ({"uploaded": len(BODY) + 1}, {"uploaded": "5"}, {"pieces": None}):
+        with pytest.raises(exc.StorageDataError):
+            storage.resumable_resume(dataclasses.replace(data, storage_data={**data.storage_data, **beyond}), b"")
+    assert storage.resumable_remove(data) is True
+    assert storage.resumable_remove(data) is False
+    for call in (storage.resumable_refresh, lambda gone: storage.resumable_resume(gone, BODY)):
+        with pytest.raises((exc.MissingFileError, exc.ResumableUploadError)):
+            call(data)
+    assert backend.open == []
+    assert not storage.exists("x")
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "crc32c"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_declared_hash_of_pieces(kind: str, algorithm: str) -> None:
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    storage.upload("x", b"before")
+    for body in (BODY[::-1], BODY):
+        data = storage.resumable_start("x", len(BODY), hash=crc(BODY, algorithm), algorithm=algorithm)
+        data = storage.resumable_resume(travelled(data), body[:STEP])
+        if body is BODY:
+            made = storage.resumable_resume(travelled(data), body[STEP:])
+            assert storage.analyze("x") == made
+        elif kind == "session":
+            # The double of a session verifies nothing, real ones do.
+            storage.resumable_remove(data)
+        else:
+            with pytest.raises(exc.UploadHashMismatchError):
+                storage.resumable_resume(travelled(data), body[STEP:])
+            assert storage.content("x") == b"before"
+    assert storage.content("x") == BODY
+    assert [entry.key for entry in backend.list("")] == ["x"]
+
+
+def test_an_empty_upload_in_pieces() -> None:
+    for limits in KINDS.values():
+        storage, backend = double(limits)
+        made = storage.resumable_resume(storage.resumable_start("x", 0), b"")
+        assert (made.size, storage.content("x"), backend.open) == (0, b"", [])
+
+
+def test_an_attempt_that_was_forgotten() -> None:
+    """Sent from the same old state in other pieces: what the first attempt left behind is no part of the content."""
+    storage, _ = double(LATE, part_size=2 * STEP)
+    body = BODY[:STEP] * 4
+    begun = data = storage.resumable_start("x", len(body))
+    for piece in range(3):
+        data = storage.resumable_resume(data, body[piece * STEP : (piece + 1) * STEP])
+    made = storage.resumable_resume(begun, body)
+    assert storage.content("x") == body
+    assert made.size == len(body)
+
+
+def test_a_piece_that_breaks_off() -> None:
+    storage, _ = double(LATE, part_size=STEP)
+    data = storage.resumable_start("x", len(BODY))
+
+    class Torn(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            if self.tell() >= 2 * STEP:
+                raise OSError("torn")
+            return super().readinto(buffer)
+
+    with pytest.raises(OSError, match="torn"):
+        storage.resumable_resume(data, Torn(BODY))
+    data = storage.resumable_refresh(data)
+    at = data.storage_data["uploaded"]
+    assert at in (0, STEP, 2 * STEP)
+    storage.resumable_resume(data, BODY[at:])
+    assert storage.content("x") == BODY
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_callers_data_stays() -> None:
+    storage, _ = double(LATE)
+    data = storage.multipart_start("x", 10)
+    shown = copy.deepcopy(data.as_dict())
+    after = storage.multipart_update(data, bytes(10), 0)
+    kept = copy.deepcopy(after.as_dict())
+    storage.multipart_refresh(after), storage.multipart_complete(after), storage.multipart_remove(after)
+    assert (data.as_dict(), after.as_dict()) == (shown, kept)
+
+
+def test_cleanup() -> None:
+    storage, backend = double(LATE, path="mine")
+    other = Storage("o", settings_of(path="mine2"), backend)
+    begun = storage.multipart_start("x", 10)
+    other.multipart_start("x", 10)
+    assert storage.cleanup_uploads("1h") == 0
+    assert storage.cleanup_uploads(0) == 1
+    assert len(backend.open) == 1
+    with pytest.raises(exc.MissingFileError):
+        storage.multipart_refresh(begun)
+    for wrong in (-1, "soon", None, True):
+        with pytest.raises(exc.StorageDataError, match=r"storage 's': cleanup_uploads: .*duration"):
+            storage.cleanup_uploads(wrong)  # type: ignore[arg-type]
+    assert len(backend.open) == 1
+
+
+def test_a_publication_that_was_interrupted() -> None:
+    """Killed between the completion under the reserved name and the publication: another call goes on from there."""
+    storage, backend = double(PARTS)
+    data = storage.multipart_start("x", 3, hash=hashlib.md5(b"abc").hexdigest(), overwrite=False)
+    data = storage.multipart_update(data, b"abc", 0)
+
+    def hook(verb: str, key: str) -> None:
+        if verb == "read":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.wrapped(lambda inner: Hooked(inner, hook)).multipart_complete(data)
+    assert list(storage.scan()) == []
+    storage.upload("x", b"racing")
+    with pytest.raises(exc.ExistingFileError):
+        storage.multipart_complete(travelled(data))
+    storage.remove("x")
+    made = storage.multipart_complete(travelled(data))
+    assert (storage.content("x"), storage.analyze("x")) == (b"abc", made)
+    data = storage.multipart_start("y", 3, hash="0" * 32)
+    data = storage.multipart_update(data, b"abc", 0)
+    with pytest.raises(KeyboardInterrupt):
+        storage.wrapped(lambda inner: Hooked(inner, hook)).multipart_complete(data)
+    assert storage.multipart_remove(data) is True
+    assert [entry.key for entry in backend.list("")] == ["x"]
+    storage.multipart_start("z", 3)
+    assert isinstance(backend, Double)
+
+
+def test_no_bearer_secret_is_shown() -> None:
+    storage, _ = double(SESSION)
+    data = storage.resumable_start("x", 10)
+    secret = data.storage_data["upload_id"]
+    assert secret not in repr(data)
+    with pytest.raises(exc.FilesError) as caught:
+        storage.resumable_resume(dataclasses.replace(data, storage_data={**data.storage_data, "uploaded": "x"}), b"x")
+    assert secret not in str(caught.value) + repr(caught.value)
+    assert re.search("resumable", repr(data))
