@@ -339,6 +339,11 @@ class GcsBackend(Backend[GcsSettings]):
         except PreconditionFailed as error:
             changed = exc.ChangedFileError("the source is another version", **errors.facts_of(error))
             raise self._target_or(error, key, options, changed) from error
+        except GoogleAPICallError as error:
+            if error.code != 410:
+                raise
+            text = "the copy took longer than its token is good for, and has to begin again"
+            raise exc.ConnectionError(text, retryable=True, **errors.facts_of(error)) from error
         return records.info(answer["resource"])
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
