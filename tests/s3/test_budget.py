@@ -142,6 +142,32 @@ def test_a_range_that_is_ignored_is_not_taken_for_one(proxied: Proxied, make_bac
     assert backend.read("area/a", 0, 20).read() == b"0123456789"
 
 
+class InChunks(FaultProxy):
+    """A proxy that does not pass on how long a body is."""
+
+    def process(self, request: Any, body: Any) -> Any:
+        response = super().process(request, body)
+        if request.method == "GET":
+            response.length = None
+        return response
+
+
+def test_a_body_of_chunks(moto_server: S3Server, make_backend: Callable[..., S3Backend]) -> None:
+    with InChunks(moto_server.url) as proxy:
+        backend = make_backend(dataclasses.replace(moto_server, url=proxy.url))
+        content = PARTS[: MiB + 1]
+        backend.put("area/a", content, WriteOptions())
+        body = backend.read("area/a")
+        assert (body.length, body.info.size) == (len(content), len(content))
+        assert body.read() == content
+        part = backend.read("area/a", 10, 200_000)
+        assert (part.length, part.info.size) == (199_990, len(content))
+        target = bytearray(300_000)
+        assert part.readinto(memoryview(target)) == 199_990
+        assert target[:199_990] == content[10:200_000]
+        assert part.read() == b""
+
+
 def test_what_is_encoded_comes_as_it_is_stored(moto_server: S3Server, storage_on: OnServer) -> None:
     import gzip
 

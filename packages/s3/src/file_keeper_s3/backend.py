@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -44,9 +45,9 @@ from .records import (
     etag_of,
     from_tag,
     in_utc,
+    sizes,
     storing,
     to_tag,
-    total_size,
     written,
 )
 from .settings import EXPRESS, S3Settings, is_aws
@@ -100,6 +101,9 @@ class S3Backend(Backend[S3Settings]):
                 found = self._endpoint
                 if found is None:
                     found = Endpoint(self._clients.settings, self._clients.address, self._call)
+                    if self.limits.put_digests and not found.native:
+                        # An address of the AWS configuration files, which nobody had read before.
+                        self.limits = replace(self.limits, put_digests=frozenset(), multipart_digests=frozenset())
                     self._endpoint = found
         return found
 
@@ -176,8 +180,14 @@ class S3Backend(Backend[S3Settings]):
             if errors.status_of(error) == 412:
                 raise errors.answer(error, exc.ChangedFileError, "the file is another version now") from error
             raise
-        size = total_size(answer)
-        length = int(answer["ContentLength"])
+        if (bounds := sizes(answer)) is None:
+            # The answer came in chunks, through some proxy, and does not tell how much it is.
+            found = self.head(key)
+            if found.etag != etag_of(answer):
+                answer["Body"].close()
+                raise exc.ConnectionError("the file was changed when it was opened", retryable=True)
+            bounds = found.size, found.size
+        length, size = bounds
         info = described(key, answer, self.bucket, size)
         stream = Received(answer["Body"], length)
         if "Range" in params and "ContentRange" not in answer:

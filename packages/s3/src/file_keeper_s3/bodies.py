@@ -112,8 +112,16 @@ class Received:
             self.close()
             raise exc.ConnectionError(f"the connection ended {left} bytes before the end", retryable=True)
         self._left -= count
-        if not self._left and isinstance(self._raw, urllib3.response.BaseHTTPResponse):
-            # All is read: the connection is good for another request.
+        if not self._left:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Give the connection back for another request, now that all is read."""
+        if self._direct is None:
+            return
+        if not self._direct.isclosed() and self._guarded(lambda direct: direct.read(1)):
+            self._body.close()  # more came than was promised: nothing that follows can be trusted
+        elif isinstance(self._raw, urllib3.response.BaseHTTPResponse):
             self._raw.release_conn()
 
     def close(self) -> None:

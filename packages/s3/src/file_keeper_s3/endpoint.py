@@ -76,7 +76,15 @@ class Facts:
 
 
 _KNOWN: dict[tuple[str, str], Facts] = {}
-os.register_at_fork(after_in_child=lambda: [setattr(facts, "lock", threading.Lock()) for facts in _KNOWN.values()])
+
+
+def _forked() -> None:
+    for facts in _KNOWN.values():
+        facts.lock = threading.Lock()  # the parent's may be held by a thread that is not here
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Endpoint:

@@ -114,11 +114,13 @@ def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str]) -> dict[s
     return found
 
 
-def total_size(answer: Answer) -> int:
-    """Give the size of the whole object out of the answer to a GET, of a range too."""
+def sizes(answer: Answer) -> tuple[int, int] | None:
+    """Give the bytes of the body of an answer to GET, and of the whole object; ``None`` where it tells neither."""
     if found := _RANGE.fullmatch(answer.get("ContentRange") or ""):
-        return int(found[3])
-    return int(answer["ContentLength"])
+        return int(found[2]) - int(found[1]) + 1, int(found[3])
+    if (length := answer.get("ContentLength")) is None:
+        return None
+    return int(length), int(length)
 
 
 def to_tag(digests: Mapping[str, str]) -> str:
