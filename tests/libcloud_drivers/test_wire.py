@@ -218,6 +218,32 @@ def test_answers_become_our_errors(
         assert caught.value.__cause__ is not None
 
 
+@pytest.mark.parametrize("driver", ["s3", "azure"])
+def test_wrong_credentials(
+    driver: str, request: pytest.FixtureRequest, strict_s3: Callable[..., StrictS3], make: Make
+) -> None:
+    settings = request.getfixturevalue(driver)
+    if driver == "s3":
+        settings["params"] = at(strict_s3().url)
+    wrong = "d3Jvbmctc2VjcmV0LXRoYXQtbm9ib2R5LXNlZXM="
+    storage = make(**{**settings, "secret": wrong})
+    calls: list[Callable[[], Any]] = [
+        storage.check,
+        lambda: storage.exists("x"),
+        lambda: storage.content("x"),
+        lambda: list(storage.scan()),
+        lambda: storage.upload("x", b"x"),
+        lambda: storage.upload("x", b"x", overwrite=True),
+        lambda: storage.upload("x", generated(11 * MiB), overwrite=True),
+        lambda: storage.remove("x"),
+    ]
+    for call in calls:
+        with pytest.raises(exc.PermissionError) as caught:
+            call()
+        assert not caught.value.retryable
+        assert wrong not in repr(caught.value) + str(caught.value) + str(caught.value.__cause__)
+
+
 def test_nothing_waits_for_ever(s3: dict[str, Any], proxy: FaultProxy, make: Make, quick: None) -> None:
     storage = make(**{**s3, "params": at(proxy.url)}, timeout="0.3s")
     storage.upload("x", b"content")
