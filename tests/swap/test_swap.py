@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import file_keeper as fk
 import pytest
@@ -59,6 +60,21 @@ def test_only_the_type_changes(kind: str, one_dictionary: dict[str, Any], expect
     before = repr(one_dictionary)
     assert swap.run(kind, one_dictionary) == expected
     assert repr(one_dictionary) == before
+
+
+@pytest.mark.parametrize("provider", ["S3", "AZURE_BLOBS"])
+def test_other_drivers_of_libcloud(
+    provider: str, one_dictionary: dict[str, Any], expected: list[str], request: pytest.FixtureRequest
+) -> None:
+    s3, azure = request.getfixturevalue("moto_server"), request.getfixturevalue("azurite_server")
+    url, key, secret = {
+        "S3": (s3.url, s3.access_key, s3.secret_key),
+        "AZURE_BLOBS": (azure.url, azure.account_name, azure.account_key),
+    }[provider]
+    address = urlsplit(url)
+    params = {"host": address.hostname, "port": address.port, "secure": False}
+    block = {"provider": provider, "key": key, "secret": secret, "params": params}
+    assert swap.run("libcloud", {**one_dictionary, "path": "by-libcloud", "libcloud": block}) == expected
 
 
 def test_the_program_tells_what_it_claims(expected: list[str]) -> None:
