@@ -48,6 +48,7 @@ class TestDoubleInParts(Conformance):
 
     @pytest.fixture
     def storage_settings(self, gcs_double_server: GcsDouble) -> dict[str, Any]:  # noqa: F811
+        gcs_double_server.require_auth = True
         return {**settings_on(gcs_double_server), "max_concurrency": 4}
 
 

@@ -10,8 +10,6 @@ Reference: https://cloud.google.com/storage/docs/json_api/v1/objects
 from __future__ import annotations
 
 import io
-import json
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -36,23 +34,20 @@ from file_keeper.backend import (
 from file_keeper.types import Buffer
 from google.api_core.exceptions import (
     BadRequest,
-    ClientError,
     Conflict,
     GoogleAPICallError,
     NotFound,
     PreconditionFailed,
 )
-from requests import Response
 
 from . import batch, errors, parts, records, signing
 from .parts import Parts, pages
+from .reading import body_of_answer
+from .sessions import Sessions
 from .settings import GcsSettings, address, find_project, make_client
-from .transport import Transport, body_of, document
+from .transport import Transport
 
 GiB, TiB = 1 << 30, 1 << 40
-
-GONE = (404, 410, 499)
-"""What a session answers that is not there, or not any more (499: cancelled)."""
 
 CONNECTIONS = 64
 """Connections that are kept open at least, so that a program with many threads does not open one a request."""
@@ -87,6 +82,7 @@ class GcsBackend(Backend[GcsSettings]):
         self._lock = threading.Lock()
         self._made: Transport | None = None
         self._parts = Parts(lambda: self._transport, self.settings.path, self.settings.max_concurrency)
+        self._sessions = Sessions(lambda: self._transport)
 
     @property
     def _transport(self) -> Transport:
@@ -141,7 +137,7 @@ class GcsBackend(Backend[GcsSettings]):
         if start and response.status_code != 206:
             response.close()
             raise exc.StorageError("the endpoint does not give ranges: it sent the whole object")
-        return _body(key, response)
+        return body_of_answer(key, response)
 
     def _nothing(self, key: str, etag: str) -> Body:
         info = self.head(key)
@@ -245,85 +241,18 @@ class GcsBackend(Backend[GcsSettings]):
     # -- native sessions --------------------------------------------------------------------------------------------
 
     def resumable_start(self, key: str, options: WriteOptions) -> str:
-        headers = {"Content-Type": "application/json", "X-Upload-Content-Type": options.content_type}
-        if options.size is not None:
-            headers["X-Upload-Content-Length"] = str(options.size)
-        transport = self._transport
-        resource = {"name": key, **self._resource(options), **records.expected(options.digests)}
-        try:
-            response = transport.request(
-                "POST",
-                transport.path(start="/upload/storage/v1"),
-                {"uploadType": "resumable", **records.conditions(options), "fields": records.FIELDS},
-                headers=headers,
-                body=json.dumps(resource).encode(),
-                secret=True,
-            )
-        except NotFound as error:
-            raise errors.no_bucket(error, self.settings.bucket) from error
-        except PreconditionFailed as error:
-            raise errors.unmet(error, options) from error
-        address = response.headers.get("Location", "")
-        transport.session_address(address)
-        return address
+        return self._sessions.start(key, self._resource(options), options)
 
     def resumable_send(
         self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
     ) -> int | ObjectInfo:
-        end = offset + len(body)
-        span = f"{offset}-{end - 1}" if len(body) else "*"
-        headers = {"Content-Range": f"bytes {span}/{'*' if total is None else total}"}
-        if total is not None and options.digests:
-            # Reference: "Data validation": X-Goog-Hash with the last request of a session is verified.
-            hashes = ",".join(
-                f"{name}={hashing.to_base64(value)}"
-                for name, value in options.digests.items()
-                if name in records.DIGESTS
-            )
-            headers |= {"X-Goog-Hash": hashes} if hashes else {}
-        try:
-            return self._session("PUT", upload, headers, body)
-        except PreconditionFailed as error:
-            raise errors.unmet(error, options) from error
+        return self._sessions.send(upload, offset, body, total, options)
 
     def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
-        # Never with the total: a session that has all its bytes would be published by the question.
-        return self._session("PUT", upload, {"Content-Range": "bytes */*"}, b"")
+        return self._sessions.offset(upload)
 
     def resumable_cancel(self, upload: MultipartRef) -> bool:
-        try:
-            # A finished session takes the cancellation as well, and was not open.
-            if not isinstance(self.resumable_offset(upload, None), int):
-                return False
-        except exc.MissingFileError:
-            return False
-        except ClientError:
-            # It was refused at its end (a condition, a hash) and tells that again; it is still there.
-            pass
-        address = self._transport.session_address(upload.id)
-        response = self._transport.request("DELETE", address, accept=GONE, secret=True)
-        return response.status_code not in (404, 410)
-
-    def _session(self, method: str, upload: MultipartRef, headers: Mapping[str, str], body: Buffer) -> int | ObjectInfo:
-        """Send a request to a session; give what it has now.
-
-        Reference: "Perform resumable uploads": 308 with a Range is what it has; 404, 410: it is gone; 499: cancelled.
-        """
-        transport = self._transport
-        address = transport.session_address(upload.id)
-        try:
-            response = transport.request(
-                method, address, headers=headers, body=body_of(body), accept=(308,), secret=True
-            )
-        except GoogleAPICallError as error:
-            if error.code not in GONE:
-                raise
-            text = "there is no such upload: it is finished, cancelled or expired"
-            raise exc.MissingFileError(text, **errors.facts_of(error)) from error
-        if response.status_code != 308:
-            return records.info(document(response))
-        match = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
-        return int(match[1]) + 1 if match else 0
+        return self._sessions.cancel(upload)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
@@ -445,44 +374,3 @@ class GcsBackend(Backend[GcsSettings]):
 
     def _object(self, method: str, key: str, params: Mapping[str, str], body: Any = None) -> dict[str, Any]:
         return self._transport.json(method, self._transport.path(key), params, body)
-
-
-class _Stream:
-    """The bytes of an answer as they come, through the SDK's own connection."""
-
-    def __init__(self, response: Response, *, unpack: bool):
-        self._response = response
-        self._unpack = unpack
-
-    def read(self, size: int = -1, /) -> bytes:
-        return self._response.raw.read(None if size < 0 else size, decode_content=self._unpack)
-
-    def close(self) -> None:
-        """Give the connection back; one that has bytes left is closed."""
-        self._response.close()
-
-
-def _body(key: str, response: Response) -> Body:
-    """Make a body of an answer with data.
-
-    Reference: "HTTP headers": ``X-Goog-Generation``, ``X-Goog-Hash`` (of the whole object) and
-    ``X-Goog-Stored-Content-Length``, ``-Encoding``.
-    """
-    headers = response.headers
-    stored = headers.get("X-Goog-Stored-Content-Encoding", "")
-    # Packed on the way, not stored so ("Dynamic compression"): what is stored is inside.
-    unpack = headers.get("Content-Encoding", "") == "gzip" and stored == "identity"
-    length = -1 if unpack else int(headers.get("Content-Length", -1))
-    size = int(headers.get("X-Goog-Stored-Content-Length", length))
-    if match := re.fullmatch(r"bytes (\d+)-(\d*)/(\d+)", headers.get("Content-Range", "")):
-        size = int(match[3])
-    hashes = (part.strip().partition("=") for part in headers.get("X-Goog-Hash", "").split(","))
-    digests = {name: hashing.from_base64(value, name) for name, _, value in hashes if name in records.DIGESTS}
-    info = ObjectInfo(
-        key=key,
-        size=size,
-        content_type=headers.get("Content-Type", ""),
-        etag=headers.get("X-Goog-Generation", ""),
-        digests={name: value for name, value in digests.items() if value},
-    )
-    return Body(info, size if length < 0 else length, _Stream(response, unpack=unpack))
