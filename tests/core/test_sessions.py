@@ -412,6 +412,53 @@ def test_a_publication_that_was_interrupted() -> None:
     assert isinstance(backend, Double)
 
 
+def test_killed_right_after_the_publication() -> None:
+    storage, backend = double(dataclasses.replace(PARTS))
+    backend.__class__ = NoRename
+    data = storage.multipart_start("x", 3, hash=hashlib.md5(b"abc").hexdigest(), overwrite=False)
+    data = storage.multipart_update(data, b"abc", 0)
+
+    def kill(verb: str, key: str) -> None:
+        if verb == "delete":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.wrapped(lambda inner: Hooked(inner, kill)).multipart_complete(data)
+    assert storage.content("x") == b"abc"
+    made = storage.multipart_complete(travelled(data))
+    assert made == storage.analyze("x"), "one's own write is no conflict"
+    assert [entry.key for entry in backend.list("")] == ["x"]
+
+
+def test_a_scratch_object_that_stays_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    storage, backend = double(PARTS, part_size=100)
+    backend.__class__ = NoRename
+
+    def refuse(verb: str, key: str) -> None:
+        if verb == "delete":
+            raise exc.PermissionError("no")
+
+    refused = storage.wrapped(lambda inner: Hooked(inner, refuse))
+    data = refused.multipart_start("x", 3, hash=hashlib.md5(b"abc").hexdigest())
+    refused.multipart_complete(refused.multipart_update(data, b"abc", 0))
+    storage.upload("y", b"abc")
+    refused.append("y", bytes(1000))
+    assert (storage.content("x"), storage.size("y")) == (b"abc", 1003)
+    assert [record.getMessage().partition(" (")[2] for record in caplog.records] == [
+        "cleanup_uploads finds it): no"
+    ] * 2
+    assert storage.cleanup_uploads(0) == 2
+    assert [entry.key for entry in backend.list("")] == ["x", "y"]
+
+
+class NoRename(Double):
+    """Publishes by a copy, as clouds do."""
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        return super().verbs - {"move"}
+
+
 def test_no_bearer_secret_is_shown() -> None:
     storage, _ = double(SESSION)
     data = storage.resumable_start("x", 10)

@@ -18,7 +18,7 @@ from .location import RESERVED
 from .reading import Reader as ObjectReader
 from .resilience.retry import TOKEN
 from .settings import Settings
-from .transfer import Plan, send_piece
+from .transfer import Plan, discard, send_piece
 from .upload import Upload
 
 State = dict[str, Any]
@@ -203,9 +203,16 @@ class Sessions:
             made = backend.move(info.key, target, options)
         else:
             made = backend.copy(info, target, options)
-            backend.delete(info.key)
+            discard(backend, info.key)
         made = dataclasses.replace(made, metadata=options.metadata, digests={**made.digests, **options.digests})
         return self._described(made, data)
+
+    def _publish_left(self, data: FileData, state: State, left: ObjectInfo) -> FileData:
+        """Go on where a call was killed after the completion: before the publication, or behind it."""
+        if finished := self._finished(data, state):
+            discard(self._backend, left.key)
+            return finished
+        return self._publish(data, state, left)
 
     def _scratch_left(self, data: FileData, state: State) -> ObjectInfo | None:
         """Find the scratch object of an upload that was completed there and not published yet."""
@@ -319,7 +326,7 @@ class Sessions:
             parts = self._listed(data, state)
         except exc.MissingFileError:
             if left := self._scratch_left(data, state):
-                return self._publish(data, state, left)
+                return self._publish_left(data, state, left)
             raise
         size = sum(part["size"] for part in parts)
         if size != data.size:
@@ -472,7 +479,7 @@ class Sessions:
                 parts = list(self._backend.multipart_parts(ref))
             except exc.MissingFileError:
                 if left := self._scratch_left(data, state):
-                    return self._publish(data, state, left)
+                    return self._publish_left(data, state, left)
                 raise
             # What an attempt that was forgotten sent beyond these is not part of the content.
             parts = [part for part in parts if part.number < int(state.get("pieces", 0))]

@@ -13,7 +13,7 @@ from .location import RESERVED
 from .reading import Reader
 from .resilience.retry import TOKEN
 from .streams import IterableBytesReader
-from .transfer import Plan
+from .transfer import Plan, discard
 from .types import FileOrLocation, Progress
 from .upload import Upload
 
@@ -98,6 +98,13 @@ def _scratch(storage: Base) -> str:
 
 def append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
     """Add an upload to the end of an object; see :meth:`Storage.append`."""
+    try:
+        return _append(storage, key, location, upload)
+    finally:
+        upload.release()
+
+
+def _append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
     backend = storage._verbs
     target = backend.head(key)
     upload.rewind()
@@ -117,7 +124,6 @@ def append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
         except NotModifiedInPlace:
             pass
         else:
-            upload.release()
             return _result(storage, made, options, location)
 
     def rest() -> Iterator[bytes]:
@@ -131,28 +137,25 @@ def append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
             if upload.size is not None and total != upload.size:
                 raise exc.UploadSizeMismatchError(f"{upload.size} bytes were declared, the source gave {total}")
 
-    try:
-        if "compose" in backend.verbs and not small and not storage.limits.local:
-            tail = Plan(key=_scratch(storage), if_absent=True, name=key)
-            added = storage._engine.send(Upload(IterableBytesReader(rest())), tail)
-            extra = dataclasses.replace(added.info, digests={**added.info.digests, **added.digests})
-            try:
-                options = dataclasses.replace(_options(storage, target, (target, extra)), if_match=target.etag)
-                made = backend.compose((target, extra), key, options)
-                return _result(storage, made, options, location)
-            except NotModifiedInPlace:
-                stream = _chain(backend, (target, extra))
-                return _rewrite(storage, key, location, target, stream, (False, target.etag))
-            finally:
-                backend.delete(extra.key)
+    if "compose" in backend.verbs and not small and not storage.limits.local:
+        tail = Plan(key=_scratch(storage), if_absent=True, name=key)
+        added = storage._engine.send(Upload(IterableBytesReader(rest())), tail)
+        extra = dataclasses.replace(added.info, digests={**added.info.digests, **added.digests})
+        try:
+            options = dataclasses.replace(_options(storage, target, (target, extra)), if_match=target.etag)
+            made = backend.compose((target, extra), key, options)
+            return _result(storage, made, options, location)
+        except NotModifiedInPlace:
+            stream = _chain(backend, (target, extra))
+            return _rewrite(storage, key, location, target, stream, (False, target.etag))
+        finally:
+            discard(backend, extra.key)
 
-        def whole() -> Iterator[bytes]:
-            yield from _chain(backend, (target,))
-            yield from rest()
+    def whole() -> Iterator[bytes]:
+        yield from _chain(backend, (target,))
+        yield from rest()
 
-        return _rewrite(storage, key, location, target, whole(), (False, target.etag))
-    finally:
-        upload.release()
+    return _rewrite(storage, key, location, target, whole(), (False, target.etag))
 
 
 def compose(

@@ -418,3 +418,11 @@ def _undo(error: BaseException, abort: Callable[[], object]) -> None:
         abort()
     except exc.FilesError as failure:
         error.add_note(f"and the upload could not be aborted: {failure} (cleanup_uploads finds it)")
+
+
+def discard(backend: Backend[Any], key: str) -> None:
+    """Remove an object under the reserved name that has served. What was done stays done if that fails."""
+    try:
+        backend.delete(key)
+    except exc.FilesError as error:
+        log.warning("%r could not be removed (cleanup_uploads finds it): %s", key, error)
