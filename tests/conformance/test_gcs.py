@@ -62,7 +62,7 @@ class TestEmulator(Conformance):
             (
                 "case_14_compose", "case_23", "case_24", "case_34_replaced_meanwhile", "case_49", "case_51",
                 "case_61_size_type_and_overwrite", "case_75_anothers_write_is_a_conflict",
-                "case_75_lost_answers_of_the_rest", "compose", "append_nothing_is_lost_or_applied_twice",
+                "case_75_lost_answers_of_the_rest", "append_nothing_is_lost_or_applied_twice",
                 "resumable_conditions_and_hash", "resumable_what_makes_no_sense", "writers_are_files",
                 "a_change_meanwhile_is_told",
             ),
@@ -77,6 +77,10 @@ class TestEmulator(Conformance):
             "it never pages, and slows down as it fills: minutes for what the double does in seconds",
         ),
     }  # fmt: skip
+
+    def test_compose(self) -> None:
+        """Skipped alone: a gap by this name would take "compose_of_many_and_large" with it, which it can show."""
+        pytest.skip("emulator gap compose: it ignores every precondition")
 
     @pytest.fixture
     def storage_settings(self, gcs_server: GcsServer) -> dict[str, Any]:
