@@ -216,9 +216,7 @@ class Base:
         from ..registry import restore
 
         if live := self.settings.live():
-            raise TypeError(
-                f"storage {self.name!r} cannot be pickled: its option {live!r} is of this process alone"
-            )
+            raise TypeError(f"storage {self.name!r} cannot be pickled: its option {live!r} is of this process alone")
         if type(self.backend).settings_type is not type(self.settings):
             raise TypeError(f"storage {self.name!r} cannot be pickled: its backend is wrapped")
         return restore, (self.name, self.settings.type, copying.deepcopy(dict(self.settings.raw)))
