@@ -54,6 +54,19 @@ def _umask() -> int:
     return mask
 
 
+def _write_at(descriptor: int, view: memoryview, position: int, lock: threading.Lock) -> None:
+    """Write at a place in a file that other threads write to as well."""
+    while view:
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(descriptor, view, position)
+        else:  # Windows has one position for all
+            with lock:
+                os.lseek(descriptor, position, os.SEEK_SET)
+                written = os.write(descriptor, view)
+        position += written
+        view = view[written:]
+
+
 def _fetch(
     backend: Backend[Any], info: ObjectInfo, descriptor: int, settings: Settings, progress: Progress | None
 ) -> None:
@@ -73,11 +86,8 @@ def _fetch(
         position = start
         with Reader(backend, info.key, start, end, etag=info.etag) as reader:
             while not stop.is_set() and (count := reader.readinto(buffer)):
-                view = buffer[:count]
-                while view:
-                    written = os.pwrite(descriptor, view, position)
-                    position += written
-                    view = view[written:]
+                _write_at(descriptor, buffer[:count], position, lock)
+                position += count
                 tell(count)
 
     if not backend.limits.ranges or info.size <= 2 * _RANGE or settings.max_concurrency == 1:
