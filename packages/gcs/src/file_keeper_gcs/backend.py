@@ -121,7 +121,7 @@ class GcsBackend(Backend[GcsSettings]):
     # -- required ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo:
-        return records.info(self._object("GET", key, {"fields": records.FIELDS}))
+        return records.info(self._object("GET", key))
 
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
         if end is not None and end <= start:
@@ -175,9 +175,8 @@ class GcsBackend(Backend[GcsSettings]):
             crc.update(body)
             digests = records.expected({"crc32c": crc.hexdigest()})
         resource = {"name": key, **self._resource(options), **digests}
-        params = {**records.conditions(options), "fields": records.FIELDS}
         try:
-            return records.info(self._transport.insert(resource, body, params))
+            return records.info(self._transport.insert(resource, body, records.conditions(options)))
         except NotFound as error:
             raise errors.no_bucket(error, self.settings.bucket) from error
         except PreconditionFailed as error:
@@ -259,7 +258,7 @@ class GcsBackend(Backend[GcsSettings]):
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         transport = self._transport
         path = f"{transport.path(source.key)}/rewriteTo{transport.path(key, '')}"
-        params = {**records.conditions(options), "fields": f"done,rewriteToken,resource({records.FIELDS})"}
+        params = records.conditions(options)
         if source.etag:
             params["ifSourceGenerationMatch"] = records.generation(source.etag)
         try:
@@ -372,5 +371,7 @@ class GcsBackend(Backend[GcsSettings]):
     def _resource(self, options: WriteOptions) -> dict[str, Any]:
         return records.resource(options, self._transport.storage_class)
 
-    def _object(self, method: str, key: str, params: Mapping[str, str], body: Any = None) -> dict[str, Any]:
+    def _object(
+        self, method: str, key: str, params: Mapping[str, str] | None = None, body: Any = None
+    ) -> dict[str, Any]:
         return self._transport.json(method, self._transport.path(key), params, body)

@@ -107,7 +107,7 @@ class Parts:
         upload_id = self.new_id()
         transport = self._transport()
         resource = {"name": self.name(upload_id, BEGIN), "metadata": {"key": key}, **transport.storage_class}
-        transport.insert(resource, b"", {"ifGenerationMatch": "0", "fields": "generation"})
+        transport.insert(resource, b"", {"ifGenerationMatch": "0"})
         self._remember(upload_id, key)
         return upload_id
 
@@ -123,7 +123,7 @@ class Parts:
         crc.update(body)
         transport = self._transport()
         resource = {"name": key, **transport.storage_class, **records.expected({"crc32c": crc.hexdigest()})}
-        return records.info(transport.insert(resource, body, {"fields": records.LISTED}))
+        return records.info(transport.insert(resource, body, {}))
 
     def parts(self, upload: MultipartRef) -> Iterator[Part]:
         """Tell the parts that are there, by number. :raises MissingFileError: when there is no such upload"""
@@ -224,7 +224,7 @@ class Parts:
         return transport.json(
             "POST",
             f"{transport.path(key)}/compose",
-            {**conditions, "fields": records.FIELDS},
+            conditions,
             {"destination": dict(resource), "sourceObjects": [source.request() for source in sources]},
         )
 

@@ -47,7 +47,7 @@ class Sessions:
             response = transport.request(
                 "POST",
                 transport.path(start="/upload/storage/v1"),
-                {"uploadType": "resumable", **records.conditions(options), "fields": records.FIELDS},
+                {"uploadType": "resumable", **records.conditions(options)},
                 headers=headers,
                 body=json.dumps(whole).encode(),
                 secret=True,

@@ -147,7 +147,7 @@ class Transport:
         url = path if "://" in path else self.base + path
         elsewhere = not url.startswith(self.base)
         if params:
-            url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote, safe="")
+            url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote, safe=",()")
         sent: requests.Response | Exception
         try:
             sent = self.session.request(
