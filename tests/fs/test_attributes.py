@@ -166,6 +166,26 @@ def test_notes_of_a_file_made_by_other_tools(backend: FsBackend, root: Path) -> 
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_something_else_has_our_name(link: bool, backend: FsBackend, root: Path) -> None:
+    (root / "theirs").write_bytes(b"content")
+    if link:
+        (root / ".file-keeper").symlink_to(root / "nowhere")
+    else:
+        (root / ".file-keeper").write_bytes(b"")
+    assert "theirs" in keys(backend)
+    assert content(backend, "theirs") == b"content"
+    assert told(backend.head("theirs")) == NOTHING
+    with pytest.raises(exc.StorageError, match="the name is ours"):
+        backend.put("mine", b"x", NEW)
+    if backend._kind is Directory:
+        assert backend.delete("theirs")
+    else:
+        # There the lock is a file of ours.
+        with pytest.raises(exc.StorageError, match="the name is ours"):
+            backend.delete("theirs")
+
+
 def test_what_does_not_fit_goes_into_a_sidecar(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "no room for extended attributes")

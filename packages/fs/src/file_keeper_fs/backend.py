@@ -441,8 +441,11 @@ def _read_sidecar(directory: Directory, name: str, st: os.stat_result) -> Record
     try:
         with directory.sub(RESERVED) as hold:
             fd, _ = hold.open(attributes.sidecar_name(name, st))
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        # Something else may have our name: a file or a link. The file beside it is there all the same.
+        if error.errno in errors.NO_FILE:
+            return None
+        raise
     with open(fd, "rb") as file:
         return attributes.decode(file.read(), st)
 

@@ -24,7 +24,7 @@ from . import attributes, directory, locks
 from .attributes import Record, identity
 from .directory import Directory
 from .errors import NO_FILE
-from .tree import Tree, locked, segments_of
+from .tree import Tree, locked, ours, segments_of
 
 STAGED = "tmp-"
 """What the names of staging files begin with."""
@@ -93,15 +93,7 @@ class Place:
     def hold(self) -> Directory:
         """The directory of what is ours, ``.file-keeper``."""
         if self._hold is None:
-            try:
-                self._hold = self.directory.sub_alike(RESERVED)
-            except OSError as error:
-                if error.errno not in NO_FILE - {errno.ENOENT}:
-                    raise
-                raise exc.StorageError(
-                    f"{RESERVED!r} beside the file is no directory: the name is ours, remove what has it",
-                    code=errno.errorcode.get(error.errno or 0, ""),
-                ) from error
+            self._hold = ours(self.directory)
         return self._hold
 
     def stage(self) -> None:

@@ -196,7 +196,7 @@ def _locked_by_file(tree: Tree, where: Directory, alone: bool, needed: bool) -> 
 def _lock_file(where: Directory, alone: bool, timeout: float, needed: bool) -> tuple[Directory, int]:
     """Open the lock file and lock it, so that it is still the one that others would open."""
     while True:
-        hold, fd = where.sub_alike(RESERVED), -1
+        hold, fd = ours(where), -1
         try:
             fd = hold.create_or_open(LOCK)
             locks.lock(fd, alone, timeout)
@@ -215,6 +215,22 @@ def _lock_file(where: Directory, alone: bool, timeout: float, needed: bool) -> t
             _let_go(hold, fd)
             raise
         _let_go(hold, fd)
+
+
+def ours(where: Directory) -> Directory:
+    """Open ``.file-keeper`` in a directory, created if need be.
+
+    :raises StorageError: when something else has the name
+    """
+    try:
+        return where.sub_alike(RESERVED)
+    except OSError as error:
+        if error.errno not in NO_FILE - {errno.ENOENT}:
+            raise
+        raise exc.StorageError(
+            f"{RESERVED!r} beside the file is no directory: the name is ours, remove what has it",
+            code=errno.errorcode.get(error.errno or 0, ""),
+        ) from error
 
 
 def _let_go(hold: Directory, fd: int) -> None:
