@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -93,6 +94,38 @@ def test_other_programs_files_are_files(storage: Storage, tmp_path: Path) -> Non
     assert (found.size, found.content_type) == (8, "application/json")
     assert found.hash == hashlib.md5(b'{"a": 1}').hexdigest()
     assert list(storage.scan()) == ["theirs.json"]
+
+
+def test_what_is_no_regular_file_is_missing(storage: Storage, tmp_path: Path) -> None:
+    storage.upload("a/file", b"x")
+    folder = tmp_path / "base/media/p/a"
+    (folder / "link").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe")
+    assert list(storage.scan()) == ["a/file"]
+    for name in ("a/link", "a/pipe"):
+        assert not storage.exists(name)
+        # Nobody writes into the pipe: to open it as a file would wait for ever.
+        with pytest.raises(exc.MissingFileError):
+            storage.content(name)
+    with pytest.raises(exc.ExistingFileError):
+        storage.upload("a/pipe", b"y")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.upload("a/file", b"x")
+    storage.upload("b/file", b"x")
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if path.endswith(os.path.join("p", "b")):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(exc.PermissionError):
+        list(storage.scan())
 
 
 def test_listing_goes_on_while_files_come_and_go(storage: Storage) -> None:

@@ -1,9 +1,9 @@
 """The LOCAL driver: a directory of this machine.
 
 The driver writes in place (without its locks, a file in the temporary directory for each name, it even swallows what is
-raised meanwhile), reads a file twice for a range of it, and ignores errors when it deletes. What it is known to be, a
-directory, allows better: files are written under a reserved name, and the file system publishes them in one step. The
-driver finds the container and lists it.
+raised meanwhile), reads a file twice for a range of it, ignores errors when it deletes, and lists nothing at all when
+one link leads nowhere. What it is known to be, a directory, allows better: files are written under a reserved name, and
+the file system publishes them in one step. The driver finds the container.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from file_keeper import exc
 from file_keeper.backend import Body, ObjectInfo, Prefix, Source, WriteOptions
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
-from libcloud.storage.base import Object
-from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExistError
+from libcloud.storage.types import ContainerDoesNotExistError
 
 from .pool import Held, Pool
 
@@ -31,6 +30,8 @@ from .pool import Held, Pool
 
 # The driver does not walk into folders of this name: what is half written never disturbs a listing.
 _STAGING = f"{RESERVED}/.lock"
+_UNLISTED = frozenset((".lock", ".hash"))
+"""Folders that the driver keeps for itself."""
 _TRIES = 20
 
 
@@ -78,7 +79,7 @@ class Local:
         with self._lend() as (_, root):
             path = self._file(root, key)
             try:
-                file = open(path, "rb", buffering=0)  # noqa: SIM115 - the body closes it
+                file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115 - the body closes it
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise exc.MissingFileError("there is no such file") from None
             try:
@@ -94,9 +95,8 @@ class Local:
 
     def list(self, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:
         after, last = start_after.encode("utf-8", "surrogatepass"), ""
-        with self._lend() as (held, root):
-            for found in self._objects(held):
-                key = str(found.name).replace(os.sep, "/")
+        with self._lend() as (_, root):
+            for key in _keys(root):
                 if not key.startswith(prefix):
                     continue
                 at = key.find(delimiter, len(prefix)) if delimiter else -1
@@ -108,13 +108,6 @@ class Local:
                 elif key.encode("utf-8", "surrogatepass") > after:
                     with contextlib.suppress(exc.MissingFileError):
                         yield self._stat(self._file(root, key), key)
-
-    def _objects(self, held: Held) -> list[Object]:
-        """Give all files, sorted by the driver; it fails when one goes while it looks, so it may have to look again."""
-        for _ in range(_TRIES):
-            with contextlib.suppress(ObjectDoesNotExistError):
-                return list(held.driver.iterate_container_objects(held.container()))
-        raise exc.ConnectionError("files go faster than the directory can be listed", retryable=True)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         with self._lend() as (_, root):
@@ -204,6 +197,28 @@ class Local:
                             os.unlink(entry.path)
                             count += 1
         return count
+
+
+def _keys(root: str) -> list[str]:
+    """Give the keys of all files, sorted. A folder that goes meanwhile has none; one that cannot be read raises."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    keys: list[str] = []
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        folders[:] = [name for name in folders if name not in _UNLISTED]
+        above = os.path.relpath(folder, root).replace(os.sep, "/") + "/" if folder != root else ""
+        # What is no regular file (a pipe, a link that leads nowhere) would be a missing one to every other call.
+        keys += [above + name for name in names if os.path.isfile(os.path.join(folder, name))]
+    keys.sort()
+    return keys
+
+
+def _open(path: str, flags: int) -> int:
+    """Open without waiting: nobody may ever write into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _write(file: Any, chunk: Buffer) -> None:
