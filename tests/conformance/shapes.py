@@ -89,8 +89,8 @@ class LikeS3(Shaped):
             self._kept(dataclasses.replace(found.info, noted=True))
             _tags[info.key, found.info.etag] = dict(digests)
 
-    def notes(self, key: str) -> Mapping[str, str]:
-        return _tags.get((key, self.head(key).etag), {})
+    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+        return _tags.get((info.key, info.etag), {})
 
     @property
     def verbs(self) -> frozenset[str]:

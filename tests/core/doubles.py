@@ -120,8 +120,8 @@ class Double(MemoryBackend):
         found = self._get(info.key)
         self._bucket.objects[info.key] = dataclasses.replace(found, info=dataclasses.replace(found.info, noted=True))
 
-    def notes(self, key: str) -> Mapping[str, str]:
-        return self.tags.get(key, {})
+    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+        return self.tags.get(info.key, {})
 
 
 class Discarding(Backend[Settings]):

@@ -301,8 +301,32 @@ def test_tags_of_others_are_kept(strict: Start, storage_on: OnServer, make_backe
     backend.client.put_object_tagging(Bucket=backend.bucket, Key="area/a", Tagging=tags)
     backend.annotate(backend.head("area/a"), {"sha1": "0" * 40})
     found = backend.client.get_object_tagging(Bucket=backend.bucket, Key="area/a")["TagSet"]
-    assert {tag["Key"]: tag["Value"] for tag in found} == {"team": "red", "fk_hash": "sha1:" + "0" * 40}
-    assert backend.notes("area/a") == {"sha1": "0" * 40}
+    info = backend.head("area/a")
+    recorded = {"team": "red", "fk_hash": f"sha1:{'0' * 40} etag:{info.etag}"}
+    assert {tag["Key"]: tag["Value"] for tag in found} == recorded
+    assert backend.notes(info) == {"sha1": "0" * 40}
+
+
+def test_a_tag_is_not_taken_for_that_of_another_object(
+    moto_server: S3Server, storage_on: OnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_on(moto_server, part_size="5MiB")
+    backend: Any = storage.backend
+    annotate = backend.annotate
+
+    def late(info: Any, digests: dict[str, str]) -> None:
+        """Tag when another tool has already put its own object there, in parts."""
+        where = {"Bucket": backend.bucket, "Key": info.key}
+        upload = {**where, "UploadId": backend.client.create_multipart_upload(**where)["UploadId"]}
+        etag = backend.client.upload_part(PartNumber=1, Body=PARTS[::-1], **upload)["ETag"]
+        parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+        backend.client.complete_multipart_upload(MultipartUpload=parts, **upload)
+        annotate(info, digests)
+
+    monkeypatch.setattr(backend, "annotate", late)
+    storage.upload("a", iter([PARTS]))
+    assert storage.analyze("a").hash == ""
+    assert storage.content("a") == PARTS[::-1]
 
 
 def test_refused_tagging_leaves_the_upload(

@@ -16,7 +16,7 @@ from faults.answers import s3_error
 from faults.proxy import FaultProxy
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
-from file_keeper.backend import MultipartRef, Part, WriteOptions
+from file_keeper.backend import MultipartRef, ObjectInfo, Part, WriteOptions
 from file_keeper_s3 import S3Backend
 from s3.conftest import MiB, open_uploads
 
@@ -57,7 +57,7 @@ VERBS: dict[str, Callable[[S3Backend], Any]] = {
     "multipart_complete": lambda backend: backend.multipart_complete(
         MultipartRef("area/a", "u"), [Part(number=0, size=1, etag="e")], WriteOptions()
     ),
-    "notes": lambda backend: backend.notes("area/a"),
+    "notes": lambda backend: backend.notes(ObjectInfo(key="area/a", size=1)),
     "delete_many": lambda backend: list(backend.delete_many(["area/a"])),
 }
 
@@ -140,7 +140,7 @@ def test_retry_after_is_read(value: str, least: float, most: float, proxied: Pro
     backend = make_backend(server)
     status, body, headers = s3_error(503, "SlowDown")
     proxy.on(times=None).answer(status, body, {**headers, "Retry-After": value})
-    assert least <= ours(backend, lambda: backend.notes("area/a")).retry_after <= most
+    assert least <= ours(backend, lambda: backend.notes(ObjectInfo(key="area/a", size=1))).retry_after <= most
 
 
 def test_a_storage_tells_where_it_happened(proxied: Proxied, storage_on: OnServer) -> None:

@@ -422,12 +422,12 @@ class S3Backend(Backend[S3Settings]):
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         # What was written just now (its answer tells no date) has no tags yet; else they are kept.
         tags = {} if info.modified is None else self._tags(info.key)
-        tags[HASH_TAG] = to_tag(digests)
+        tags[HASH_TAG] = to_tag(digests, info.etag)
         pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
         self._call("put_object_tagging", Key=info.key, Tagging={"TagSet": pairs})
 
-    def notes(self, key: str) -> Mapping[str, str]:
-        return from_tag(self._tags(key).get(HASH_TAG, ""))
+    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+        return from_tag(self._tags(info.key).get(HASH_TAG, ""), info.etag)
 
     def _tags(self, key: str) -> dict[str, str]:
         return {tag["Key"]: tag["Value"] for tag in self._call("get_object_tagging", Key=key).get("TagSet", ())}

@@ -14,7 +14,7 @@ from .endpoint import PARAMS
 from .settings import EXPRESS, S3Settings
 
 HASH_TAG = "fk_hash"
-"""The object tag of a recorded hash, ``algorithm:hex``."""
+"""The object tag of a recorded hash: ``algorithm:hex etag:...``, of the object that has this etag only."""
 
 MD5_KEY = "md5chksum"
 """The metadata key under which an MD5 is recorded, as base64: the one that rclone reads."""
@@ -123,14 +123,19 @@ def sizes(answer: Answer) -> tuple[int, int] | None:
     return int(length), int(length)
 
 
-def to_tag(digests: Mapping[str, str]) -> str:
-    """Give the value of the tag that records hashes."""
-    return " ".join(f"{algorithm}:{value}" for algorithm, value in sorted(digests.items()))
+def to_tag(digests: Mapping[str, str], etag: str) -> str:
+    """Give the value of the tag that records the hashes of an object.
+
+    A tag goes to whatever stands at the key, which another writer may have replaced: so it names its object.
+    """
+    return " ".join(f"{name}:{value}" for name, value in [*sorted(digests.items()), ("etag", etag)])
 
 
-def from_tag(value: str) -> dict[str, str]:
-    """Read the value of the tag that records hashes; what makes no sense is left out."""
+def from_tag(value: str, etag: str) -> dict[str, str]:
+    """Read the value of the tag that records hashes; what makes no sense, or is of another object, is left out."""
     found: dict[str, str] = {}
+    if f"etag:{etag}" not in value.split():
+        return found
     for entry in value.split():
         algorithm, _, digest = entry.partition(":")
         if len(digest) == 2 * hashing.digest_size(algorithm) and re.fullmatch("[0-9a-f]+", digest):

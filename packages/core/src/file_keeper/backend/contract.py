@@ -470,8 +470,8 @@ class Backend(ABC, Generic[S]):
         """Record hashes with an object that is there, without rewriting it; pinned to ``info.etag`` where possible."""
         raise NotImplementedError
 
-    def notes(self, key: str) -> Mapping[str, str]:
-        """Give what ``annotate`` recorded: algorithm to lower-case hex."""
+    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+        """Give what ``annotate`` recorded of this very version of an object: algorithm to lower-case hex."""
         raise NotImplementedError
 
     def prepare(self) -> None:

@@ -139,8 +139,8 @@ class Wrapper(Backend[Any]):
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         return self.around("annotate", info.key, lambda: self.inner.annotate(info, digests))
 
-    def notes(self, key: str) -> Mapping[str, str]:
-        return self.around("notes", key, lambda: self.inner.notes(key))
+    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+        return self.around("notes", info.key, lambda: self.inner.notes(info))
 
     def prepare(self) -> None:
         return self.around("prepare", "", self.inner.prepare)

@@ -318,7 +318,7 @@ class Base:
         """Give the hashes recorded of an object; one more request where they stand beside it."""
         found = attributes.all_digests(info)
         if info.noted and self.settings.hashing_algorithm not in found:
-            found = {**self._verbs.notes(info.key), **found}
+            found = {**self._verbs.notes(info), **found}
         return found
 
     def _describe(self, info: ObjectInfo, location: str) -> FileData:
