@@ -164,7 +164,10 @@ def merge(settings: dict[str, Any], given: str) -> None:
         raise ValueError(f"--set {given!r} is not key=value")
     block, dot, key = name.partition(".")
     if dot:
-        settings.setdefault(block, {})[key] = value
+        inner = settings.setdefault(block, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"--set {given!r}: {block!r} has a value already and is no block")
+        inner[key] = value
     else:
         settings[name] = value
 

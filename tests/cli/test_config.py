@@ -130,6 +130,10 @@ def test_no_secret_is_shown(run, monkeypatch):
         unknown = "hunter5"
         [storages.cloud.azure]
         account_key = "hunter6"
+        [storages.signed]
+        type = "azure"
+        bucket = "photos"
+        account_url = "https://me.example/photos?sig=hunter9&se=hunter10"
         [storages.referring]
         type = "azure"
         account_key = { env = "AZURE_KEY" }
@@ -147,6 +151,7 @@ def test_no_secret_is_shown(run, monkeypatch):
     assert shown["cloud"]["settings"]["bucket"] == "photos"
     assert shown["cloud"]["settings"]["secret"] == "***"
     assert shown["cloud"]["settings"]["endpoint"] == "https://me:***@s3.example"
+    assert shown["signed"]["settings"]["account_url"] == "https://me.example/photos?***"
     assert shown["cloud"]["settings"]["azure"] == {"account_key": "***"}
     assert shown["referring"]["settings"]["account_key"] == {"env": "AZURE_KEY"}
     assert shown["nobody"]["sources"][-1] == "FILE_KEEPER_STORAGE_NOBODY"

@@ -96,6 +96,16 @@ def test_options_go_into_the_one_dictionary(run, tmp_path):
     assert list((tmp_path / "there").iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_the_demo_chooses_no_file_that_no_location_can_name(run):
+    for name in (os.fsdecode(b"caf\xe9"), "a\nb"):
+        Path(name).write_text("x")
+    assert run("demo", "--size", "1KiB", "-t", "memory").code == 0
+    result = run("demo", "a\nb", "--size", "1KiB", "-t", "memory")
+    assert result.code == 2
+    assert result.stderr.count("cannot be part of a location") == 1
+
+
 def test_a_demo_that_fails_leaves_nothing(run, temporary):
     assert run("demo", "README.md", "-t", "fs", "-t", "nosuch", "--size", "1KiB").code == 7
     assert run("demo", "nowhere.txt").code == 3

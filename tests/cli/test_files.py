@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,27 @@ def test_one_bad_file_does_not_stop_the_others(media):
     assert result.code == 3
     assert "nowhere.txt" in result.stderr
     assert media("ls", ":").text.splitlines() == ["one.txt", "two.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_link_that_leads_nowhere_keeps_no_other_file_back(media, tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "file").write_text("x")
+    (tree / "a-link").symlink_to(tmp_path / "nowhere")
+    result = media("put", "-r", tree, ":up/")
+    assert result.code == 3
+    assert "a-link" in result.stderr
+    assert media("ls", "-r", ":").text.splitlines() == ["up/sub/file"]
+
+
+def test_what_others_wrote_moves_no_cursor(media):
+    assert media("put", "-", ":a", "-m", "note=\x1b]0;title\x07 \x9b31m", stdin=b"x").code == 0
+    told = media("stat", ":a")
+    assert "\\x1b]0;title\\x07 \\x9b31m" in told.text
+    assert not set(told.text) & {"\x1b", "\x07", "\x9b"}
+    (record,) = media("stat", "--json", ":a").records
+    assert record["metadata"] == {"note": "\x1b]0;title\x07 \x9b31m"}
 
 
 def test_a_folder_goes_up_and_comes_down_again(media, tmp_path):

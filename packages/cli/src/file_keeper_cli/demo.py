@@ -92,7 +92,9 @@ def _remove(storage: fk.Storage, locations: Sequence[str], output: Output) -> No
     from file_keeper_fs import FsSettings
 
     for failure in storage.remove_many(locations):
-        output.error(failure)
+        # What no location can be was not stored either, and that has been told.
+        if type(failure) is not exc.LocationError:
+            output.error(failure)
     if isinstance(storage.settings, FsSettings):
         with suppress(OSError):
             os.rmdir(storage.settings.directory(os.getcwd()))
@@ -218,7 +220,11 @@ def choose_files(folder: str) -> list[str]:
         names = [
             entry.name
             for entry in entries
-            if entry.is_file() and not entry.name.startswith(".") and entry.stat().st_size <= _LARGEST_DEFAULT
+            # What no location can name (it is not UTF-8, it has a line feed) is not chosen for somebody else.
+            if entry.name.isprintable()
+            and entry.is_file()
+            and not entry.name.startswith(".")
+            and entry.stat().st_size <= _LARGEST_DEFAULT
         ]
     names.sort(key=lambda name: (not name.lower().startswith("readme"), name))
     return [os.path.join(folder, name) for name in names[:_DEFAULT_FILES]]

@@ -20,6 +20,8 @@ _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(
 def below(folder: str) -> Iterator[tuple[str, str]]:
     """Give the regular files below a folder: path, and name relative to it with ``/``. Linked folders are not entered.
 
+    A link that leads nowhere is given too: who opens it is told so, and the other files are not kept from anybody.
+
     :raises OSError: when a folder cannot be read; nothing is left out in silence
     """
 
@@ -30,7 +32,7 @@ def below(folder: str) -> Iterator[tuple[str, str]]:
         folders.sort()
         for name in sorted(names):
             file = os.path.join(path, name)
-            if stat.S_ISREG(os.stat(file).st_mode):
+            if not os.path.exists(file) or stat.S_ISREG(os.stat(file).st_mode):
                 yield file, os.path.relpath(file, folder).replace(os.sep, "/")
 
 

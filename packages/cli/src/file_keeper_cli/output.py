@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -17,6 +18,14 @@ from . import errors
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Give a text that moves no cursor: metadata and messages of a service are whatever somebody wrote there."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def file_record(storage: str, file: fk.FileData) -> dict[str, Any]:
@@ -65,7 +74,7 @@ class Output:
 
     def record(self, record: Mapping[str, Any], text: str) -> None:
         """Write an answer: the record as JSON, or the text."""
-        self.line(json.dumps(record, ensure_ascii=False) if self.as_json else text)
+        self.line(json.dumps(record, ensure_ascii=False) if self.as_json else printable(text))
 
     def done(self, record: Mapping[str, Any], text: str) -> None:
         """Write what was done: the record as JSON, or the text unless quiet."""
@@ -87,7 +96,7 @@ class Output:
         if self.as_json:
             sys.stderr.write(json.dumps(errors.as_record(error), ensure_ascii=False) + "\n")
         else:
-            sys.stderr.write(f"file-keeper: {errors.describe(error)}\n")
+            sys.stderr.write(f"file-keeper: {printable(errors.describe(error))}\n")
         sys.stderr.flush()
 
     def console(self) -> Console:

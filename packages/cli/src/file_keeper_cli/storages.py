@@ -19,6 +19,8 @@ from .session import Session
 _SECRET = "***"
 _PASSWORD = re.compile(r"(//[^/@\s:]*):[^/@\s]*@")
 """A password in an address."""
+_QUERY = re.compile(r"(://[^?\s]*\?)\S+")
+"""What stands behind the path of an address, which may be a signature."""
 
 
 def masked(settings: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
@@ -39,8 +41,12 @@ def masked(settings: Mapping[str, Any], options: Mapping[str, Option]) -> dict[s
         elif option is None or option.secret:
             shown[name] = _SECRET
         else:
-            shown[name] = _PASSWORD.sub(r"\1:***@", value) if isinstance(value, str) else value
+            shown[name] = _without_secrets(value) if isinstance(value, str) else value
     return shown
+
+
+def _without_secrets(text: str) -> str:
+    return _QUERY.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def _about(name: str, configured: Configured) -> dict[str, Any]:
