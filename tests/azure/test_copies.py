@@ -13,6 +13,7 @@ from faults.answers import azure_error
 from faults.proxy import FaultProxy
 from file_keeper import exc
 from file_keeper.backend import ObjectInfo, UploadLost, WriteOptions
+from file_keeper.resilience import retry
 from file_keeper_azure import AzureBackend
 
 from .azure_calls import as_ours, read_all
@@ -114,13 +115,35 @@ def test_a_commit_that_another_writer_broke_is_begun_again(proxied: AzureBackend
         proxied.copy(source, "y", ATTRIBUTES)
 
 
-def test_a_failing_copy_leaves_the_target(proxied: AzureBackend, proxy: FaultProxy) -> None:
+def test_a_piece_is_repeated_and_not_the_whole(
+    proxied: AzureBackend, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.001))
+    source = small(proxied).put("x", CONTENT, ATTRIBUTES)
+    proxy.on("PUT", query="comp=block&", nth=5).answer(*azure_error(503, "ServerBusy"))
+    proxy.on("PUT", query="comp=block&", nth=3).lose_answer()
+    proxied.copy(source, "y", ATTRIBUTES)
+    assert read_all(proxied, "y") == CONTENT
+    assert proxy.count("PUT", query="comp=block&") == 5 + 2
+
+
+def test_an_empty_source_is_not_given_to_the_service(proxied: AzureBackend, proxy: FaultProxy) -> None:
+    source = proxied.put("x", b"", WriteOptions(metadata={"a": "1"}))
+    proxied.copy(source, "y", WriteOptions(metadata={"a": "1"}))
+    assert not [request for request in proxy.requests if request.headers.has("x-ms-copy-source")]
+    assert proxied.head("y").metadata == {"a": "1"}
+
+
+def test_a_failing_copy_leaves_the_target(
+    proxied: AzureBackend, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.001))
     source = small(proxied).put("x", CONTENT, ATTRIBUTES)
     proxied.put("y", b"first", WriteOptions())
     proxy.on("PUT", "/y$", "comp=block&", nth=3, times=None).answer(*azure_error(500, "InternalError"))
     with pytest.raises(exc.ConnectionError) as caught, as_ours(proxied):
         proxied.copy(source, "y", ATTRIBUTES)
-    assert caught.value.retryable
+    assert not caught.value.retryable, "it was repeated already"
     assert read_all(proxied, "y") == b"first"
 
 
@@ -143,8 +166,11 @@ def test_sources_are_signed_and_pinned(proxied: AzureBackend, proxy: FaultProxy,
         (404, "404", exc.MissingFileError, False),
         (403, "403", exc.PermissionError, False),
         (401, "", exc.PermissionError, False),
-        (500, "503", exc.ConnectionError, True),
+        (500, "503", exc.ThrottledError, True),
         (409, "500", exc.ConnectionError, True),
+        (412, "412", exc.ChangedFileError, False),
+        (409, "412", exc.ChangedFileError, False),
+        (409, "503", exc.ThrottledError, True),
     ],
 )
 def test_what_the_service_is_told_by_the_source(
@@ -159,7 +185,7 @@ def test_what_the_service_is_told_by_the_source(
     answer, body, headers = azure_error(status, "CannotVerifyCopySource")
     proxy.on("PUT").answer(answer, body, {**headers, "x-ms-copy-source-status-code": source_status})
     with pytest.raises(kind, match="source") as caught, as_ours(proxied):
-        proxied.copy(source, "y", WriteOptions())
+        proxied.copy(source, "y", WriteOptions(if_absent=True))
     assert caught.value.retryable == retryable
 
 

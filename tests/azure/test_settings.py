@@ -99,6 +99,8 @@ def test_the_environment_names_an_account(make_backend: Make, monkeypatch: pytes
         ({"bucket": "b", "connection_string": "x", "account_key": KEY}, "'connection_string' says all"),
         ({"bucket": "b", "account_url": URL + "?" + SAS}, "'sas_token'"),
         ({"bucket": "b", "account_url": "acc.blob.core.windows.net"}, "http or https address"),
+        ({"bucket": "b", "account_url": "http://[acc"}, "http or https address"),
+        ({"bucket": "b", "account_url": "http://acc:port"}, "http or https address"),
         ({"bucket": "b", "account_name": "a", "public_endpoint": "cdn"}, "'public_endpoint'"),
         ({"bucket": "b", "account_name": "a", "credential": "text"}, "'account_key'"),
         ({"bucket": "b", "client": object()}, "'client' must be"),
@@ -116,6 +118,7 @@ def test_what_is_refused_at_once(make_backend: Make, raw: dict[str, Any], words:
     ("raw", "words"),
     [
         ({"account_name": "a", "account_key": "not base64!"}, "not base64"),
+        ({"account_name": "a", "account_key": "clé"}, "not base64"),
         ({"connection_string": "nonsense"}, "needs AccountName"),
         ({"connection_string": "AccountName=a"}, "AccountKey or SharedAccessSignature"),
         ({"connection_string": {"env": "NOT_SET_ANYWHERE"}}, "NOT_SET_ANYWHERE is not set"),

@@ -13,12 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from azure.core.credentials import AccessToken, AzureSasCredential
-from azure.storage.blob import BlobServiceClient, generate_container_sas
+from azure.storage.blob import BlobServiceClient, UserDelegationKey, generate_container_sas
 from emulators.azure import AzuriteServer
 from faults.proxy import FaultProxy
 from file_keeper import exc
 from file_keeper.backend import MultipartRef, ObjectInfo, SignOptions, WriteOptions
-from file_keeper_azure import AzureBackend
+from file_keeper_azure import AzureBackend, signing
 
 from .azure_calls import as_ours, read_all
 
@@ -232,3 +232,31 @@ def test_links_by_a_delegation_key(
     assert len(asked) == 1
     with pytest.raises(exc.UnsupportedOperationError, match="7 days"):
         by_token.sign("download", NAME, SignOptions(duration=7 * 86400))
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ({"account_url": "https://files.example.com", "account_name": "mine"}, "mine"),
+        ({"account_url": "https://azurite:10000/devstore"}, "devstore"),
+        ({"account_url": "https://mine.z01.blob.storage.azure.net"}, "mine"),
+    ],
+)
+def test_the_account_of_a_link_at_another_address(
+    make_backend: Make, raw: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK knows the name by Azure's usual hosts only; it is part of what is signed."""
+    accounts: list[object] = []
+    monkeypatch.setattr(
+        signing, "generate_blob_sas", lambda account, *rest, **more: accounts.append(account) or "sig=x"
+    )
+    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_: UserDelegationKey())
+    make_backend(bucket="b", credential=Token(), **raw).sign("download", "x", MINUTE)
+    assert accounts == [name]
+
+
+def test_a_link_of_an_account_that_nothing_names(make_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_: UserDelegationKey())
+    backend = make_backend(bucket="b", credential=Token(), account_url="https://files.example.com")
+    with pytest.raises(exc.UnsupportedOperationError, match="account_name"):
+        backend.sign("download", "x", MINUTE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,6 +189,44 @@ def test_verify_records_a_hash(storage: Storage) -> None:
     assert verified.hash == hashlib.md5(b"firstfirst").hexdigest()
     assert storage.analyze("y") == verified
     assert storage.analyze("y").etag == verified.etag != composed.etag
+
+
+def test_a_lost_answer_to_a_record(storage: Storage, proxy: FaultProxy) -> None:
+    storage.upload("x", b"first")
+    composed = storage.compose("y", "x", "x")
+    proxy.on("PUT", query="comp=properties").lose_answer()
+    assert storage.verify(composed, record=True).hash == hashlib.md5(b"firstfirst").hexdigest()
+    assert proxy.count("PUT", query="comp=properties") == 2
+    changed = storage.compose("z", "x", "x")
+    proxy.on("PUT", query="comp=properties").answer(*azure_error(412, "ConditionNotMet"))
+    with pytest.raises(exc.ChangedFileError):
+        storage.verify(changed, record=True)
+
+
+def test_who_is_not_the_service_is_no_answer(make: Make, proxy: FaultProxy) -> None:
+    """A web server that has nothing: a file is not missing, and not removed, by what it says."""
+    storage = make()
+    proxy.on(times=None).answer(404, b"<html>nothing here</html>")
+    calls = (storage.check, lambda: storage.exists("x"), lambda: storage.remove("x"), lambda: storage.content("x"))
+    for call in calls:
+        with pytest.raises(exc.InvalidStorageConfigurationError, match="not the blob service"):
+            call()
+
+
+def test_a_range_that_was_not_kept_is_no_content(storage: Storage, proxy: FaultProxy) -> None:
+    proxy.on("GET", times=2).answer(200, b"0123456789", {"ETag": '"0x1"'})
+    for start, end in ((5, 8), (0, 8)):
+        with pytest.raises(exc.StorageError, match="where a range was asked for"):
+            storage.range("x", start, end)
+
+
+def test_a_password_of_another_program_is_not_sent(
+    make: Make, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert make().upload("x", b"1").size == 1
+    assert all(request.headers.get("Authorization").startswith("SharedKey ") for request in proxy.requests)
 
 
 def test_case_61_after_a_completed_upload(storage: Storage) -> None:

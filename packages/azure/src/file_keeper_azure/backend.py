@@ -31,13 +31,14 @@ from file_keeper.backend import (
     Source,
     WriteOptions,
 )
+from file_keeper.resilience.retry import Retry
 from file_keeper.types import Buffer
 
 from . import blocks, errors, listing, signing
 from .copies import Copier
 from .errors import is_missing
 from .headers import attributes, check_writable, conditions, metadata_headers, pinned, quoted, written
-from .settings import AzureSettings, build, can_sign
+from .settings import AzureSettings, account, build, can_sign, name_of
 from .wire import BodyStream, Wire, crc64, failure
 
 MiB = 1 << 20
@@ -112,10 +113,12 @@ class AzureBackend(Backend[AzureSettings]):
             service, credential = (given, None) if given is not None else build(resolved)
             container = service.get_container_client(resolved.bucket)
         wire = Wire(container)
+        # The SDK reads the name out of Azure's own hosts only, not out of a domain of the user's.
+        name = service.account_name or (name_of(service.url) if given is not None else account(resolved).name)
         public = resolved.public_endpoint.rstrip("/")
         return _Client(
             wire=wire,
-            signer=signing.Signer(service, wire),
+            signer=signing.Signer(service, wire, name),
             service=service,
             credential=credential,
             owned=given is None,
@@ -182,7 +185,12 @@ class AzureBackend(Backend[AzureSettings]):
                 raise exc.ChangedFileError("the file is not the version that was meant") from error
             return Body(info, 0, BodyStream(_Nothing()))
         whole = response.status_code == 200
-        length = int(response.headers.get("Content-Length", 0))
+        if "Content-Length" not in response.headers or (whole and "x-ms-range" in headers):
+            response.close()
+            raise exc.StorageError(
+                "the answer has no length, or is the whole blob where a range was asked for: look at proxies on the way"
+            )
+        length = int(response.headers["Content-Length"])
         size = length if whole else int(response.headers["Content-Range"].rpartition("/")[2])
         if not whole:
             length = max(0, min(size if end is None else end, size) - start)
@@ -301,7 +309,8 @@ class AzureBackend(Backend[AzureSettings]):
         """Copy in one step that is finished when it is answered, or by blocks where it is larger than that allows."""
         check_writable(key)
         same = options.headers == source.headers and options.content_type == source.content_type
-        if source.size > self.copy_in_one or not same:
+        # Copy Blob From URL was seen to refuse sources without a byte (azure-sdk-for-js, issue 6577).
+        if not 0 < source.size <= self.copy_in_one or not same:
             return self._copier.assemble([source], key, options)
         return self._copier.whole(source, key, options)
 
@@ -317,7 +326,9 @@ class AzureBackend(Backend[AzureSettings]):
     @property
     def _copier(self) -> Copier:
         built = self._client()
-        return Copier(built.wire, built.signer, self.copy_piece, self.limits.parts_max, self.settings.max_concurrency)
+        return Copier(
+            built.wire, built.signer, Retry(self), self.copy_piece, self.limits.parts_max, self.settings.max_concurrency
+        )
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 

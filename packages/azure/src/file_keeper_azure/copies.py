@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError
+from file_keeper import exc
 from file_keeper.backend import ObjectInfo, WriteOptions
+from file_keeper.resilience.retry import Retry
 from file_keeper.types import Buffer
 
 from . import blocks
@@ -32,6 +34,7 @@ _ATTEMPTS = 3
 class Copier:
     """Makes blobs out of blobs.
 
+    :param repeats: the core's policy, for each piece by itself: a copy of a thousand does not begin again for one
     :param piece: bytes that the service is asked to fetch at a time
     :param most: blocks that a blob can have
     :param concurrency: requests at a time
@@ -39,6 +42,7 @@ class Copier:
 
     wire: Wire
     signer: Signer
+    repeats: Retry
     piece: int
     most: int
     concurrency: int
@@ -117,5 +121,17 @@ class Copier:
         return names
 
     def _fetch(self, key: str, name: str, source: ObjectInfo, start: int, end: int) -> None:
-        headers = {**self._source(source), "x-ms-source-range": f"bytes={start}-{end - 1}"}
-        self.wire.send("PUT", key, {"comp": "block", "blockid": name}, headers)
+        """Have one piece fetched. :raises FilesError: after its repeats; not to be repeated as a whole"""
+
+        def attempt() -> None:
+            headers = {**self._source(source), "x-ms-source-range": f"bytes={start}-{end - 1}"}
+            try:
+                self.wire.send("PUT", key, {"comp": "block", "blockid": name}, headers)
+            except AzureError as error:
+                raise self.repeats.inner.translate(error) or error from error
+
+        try:
+            self.repeats.around("copy", key, attempt)
+        except exc.FilesError as error:
+            error.retryable = False
+            raise

@@ -29,6 +29,10 @@ _ARCHIVED = (
     "(Set Blob Tier) and wait until it is rehydrated, which takes hours"
 )
 _CREDENTIALS = "the credentials are not accepted: wrong, expired, or for another account"
+_ELSEWHERE = (
+    "who answers is not the blob service (404 without a code): look at the address of the account, and at "
+    "proxies on the way"
+)
 _BAD_PART = "the service does not take this part"
 
 # The service's code -> our class and what to say; "" leaves the word to the service.
@@ -96,6 +100,16 @@ _STATUS: dict[int, tuple[Kind, str]] = {
     429: (exc.ThrottledError, "the service asks to slow down"),
 }
 
+# The status with which the source of a copy answered the service.
+_SOURCE: dict[int, tuple[Kind, str]] = {
+    401: (exc.PermissionError, "the service is not allowed to read the source of the copy"),
+    403: (exc.PermissionError, "the service is not allowed to read the source of the copy"),
+    404: (exc.MissingFileError, "the source is not there"),
+    412: _CODES["SourceConditionNotMet"],
+    429: (exc.ThrottledError, "the source of the copy asks to slow down"),
+    503: (exc.ThrottledError, "the source of the copy asks to slow down"),
+}
+
 _RETRYABLE_CODES = frozenset(("ContainerBeingDeleted",))
 _NOT_RETRYABLE = frozenset((501, 505))
 
@@ -160,7 +174,7 @@ def code_of(error: HttpResponseError) -> str:
 
 def is_missing(error: HttpResponseError) -> bool:
     """Tell whether the blob, and not its container, is what is not there."""
-    return error.status_code == 404 and code_of(error) in ("BlobNotFound", "")
+    return error.status_code == 404 and code_of(error) == "BlobNotFound"
 
 
 def translate(error: Exception, container: str) -> exc.FilesError | None:
@@ -219,12 +233,13 @@ def _answered(error: HttpResponseError, response: Any, container: str) -> exc.Fi
         code=code,
         status=status,
         request_id=response.headers.get("x-ms-request-id", ""),
-        retryable=code in _RETRYABLE_CODES
-        or status in (408, 429)
-        or (status >= 500 and status not in _NOT_RETRYABLE)
-        or _source_status(code, response) >= 500,
+        retryable=code in _RETRYABLE_CODES or _in_passing(_source_status(code, response) or status),
         retry_after=_retry_after(response.headers),
     )
+
+
+def _in_passing(status: int) -> bool:
+    return status in (408, 429) or (status >= 500 and status not in _NOT_RETRYABLE)
 
 
 def _source_status(code: str, response: Any) -> int:
@@ -236,17 +251,13 @@ def _source_status(code: str, response: Any) -> int:
 
 
 def _classify(status: int, code: str, response: Any) -> tuple[Kind, str]:
+    if found := _source_status(code, response):
+        return _SOURCE.get(found, (exc.ConnectionError, "the service could not read the source of the copy"))
     if code in ("ConditionNotMet", "TargetConditionNotMet") or (status in (304, 412) and code not in _CODES):
         # The same answer to two questions: what was asked tells which it was.
         if _asked(response, "If-None-Match") == "*":
             return _CODES["BlobAlreadyExists"]
         return exc.ChangedFileError, "the file is not the version that was meant: another writer changed it"
-    if found := _source_status(code, response):
-        if found == 404:
-            return exc.MissingFileError, "the source is not there"
-        if found in (401, 403):
-            return exc.PermissionError, "the service is not allowed to read the source of the copy"
-        return exc.ConnectionError, "the service could not read the source of the copy"
     if code in _CODES:
         return _CODES[code]
     if status == 403 and "Request date header too old" in _detail(response):
@@ -255,6 +266,9 @@ def _classify(status: int, code: str, response: Any) -> tuple[Kind, str]:
         return exc.PermissionError, _CREDENTIALS + ", or this network is not allowed"
     if status in (401, 403):
         return exc.PermissionError, ""
+    if status == 404 and not code:
+        # Whoever answers so knows nothing of blobs: what it says of one is no answer.
+        return exc.InvalidStorageConfigurationError, _ELSEWHERE
     if status in _STATUS:
         return _STATUS[status]
     if status >= 500:

@@ -10,7 +10,6 @@ that the Azure CLI reads. An account without any right is used by the default cr
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import os
 from dataclasses import dataclass
@@ -148,13 +147,21 @@ def _environment() -> bool:
     return any(os.environ.get(ENVIRONMENT[name]) for name in ("connection_string", "account_name"))
 
 
-def _check_url(name: str, value: Any) -> None:
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is none
+        return False
+
+
+def _check_url(name: str, value: str | Reference) -> None:
     if not value or isinstance(value, Reference):
         return
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if not _is_url(value):
         shown = value if "?" not in value and "@" not in value else "that"
         raise exc.InvalidStorageConfigurationError(f"option {name!r} must be an http or https address, not {shown!r}")
+    parts = urlsplit(value)
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise exc.InvalidStorageConfigurationError(
             f"option {name!r} must be an address and nothing else: a signature belongs into 'sas_token'"
@@ -185,10 +192,10 @@ def account(settings: AzureSettings) -> Account:
     if isinstance(credential, AzureNamedKeyCredential):
         name, key, credential = credential.named_key.name, credential.named_key.key, None
     default = not (key or sas or credential is not None or settings.anonymous)
-    return Account(url, name or _name_of(url), _checked_key(key), sas.lstrip("?"), credential, default)
+    return Account(url, name or name_of(url), _checked_key(key), sas.lstrip("?"), credential, default)
 
 
-def _name_of(url: str) -> str:
+def name_of(url: str) -> str:
     """Tell the account's name by its address: the first label of Azure's own hosts, else the path (emulators)."""
     parts = urlsplit(url)
     host, _, rest = (parts.hostname or "").partition(".")
@@ -200,7 +207,7 @@ def _name_of(url: str) -> str:
 def _checked_key(key: str) -> str:
     try:
         base64.b64decode(key, validate=True)
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         raise exc.InvalidStorageConfigurationError("the account key is not base64: is it complete?") from None
     return key
 
@@ -221,7 +228,7 @@ def _from_connection_string(text: str) -> Account:
             "the connection string needs AccountName or BlobEndpoint, and AccountKey or SharedAccessSignature"
         )
     _check_url("connection_string", url)
-    return Account(url, name or _name_of(url), _checked_key(key), "" if key else sas)
+    return Account(url, name or name_of(url), _checked_key(key), "" if key else sas)
 
 
 def build(settings: AzureSettings) -> tuple[BlobServiceClient, Any]:
@@ -241,6 +248,8 @@ def build(settings: AzureSettings) -> tuple[BlobServiceClient, Any]:
         credential = {"account_name": found.name, "account_key": found.key}
     transport = RequestsTransport(connection_timeout=settings.timeout, read_timeout=settings.timeout)
     transport.open()
+    # Else `requests` looks for a password in ~/.netrc at every request, and puts it in the place of our signature.
+    transport.session.auth = _as_it_is
     for adapter in transport.session.adapters.values():
         # Connections over this number work too, but are not kept.
         adapter.init_poolmanager(10, max(64, settings.max_concurrency))
@@ -250,6 +259,11 @@ def build(settings: AzureSettings) -> tuple[BlobServiceClient, Any]:
         # A token over plain HTTP, an address that the SDK cannot read: its words hold no secret.
         raise exc.InvalidStorageConfigurationError(f"the client cannot be built: {error}") from error
     return client, made
+
+
+def _as_it_is(request: Any) -> Any:
+    """Add nothing to a request: the SDK has signed it."""
+    return request
 
 
 def _default_credential() -> Any:

@@ -39,10 +39,12 @@ class Signer:
     """Signs with the account's key, or with a delegation key that a token credential got.
 
     :param service: the SDK's client of the account
+    :param account: its name, ``""`` where its address does not tell it
     """
 
-    def __init__(self, service: BlobServiceClient, wire: Wire):
+    def __init__(self, service: BlobServiceClient, wire: Wire, account: str):
         self._service = service
+        self._account = account
         self._wire = wire
         self._lock = threading.Lock()
         self._key: UserDelegationKey | None = None
@@ -79,8 +81,12 @@ class Signer:
                 "there is nothing to sign with: a link needs the account's key or a token credential, not a "
                 "signature or anonymous access"
             )
+        if not self._account:
+            raise exc.UnsupportedOperationError(
+                "a link is signed with the name of the account, which its address does not tell: give 'account_name'"
+            )
         named: dict[str, Any] = {"permission": permission, "expiry": expiry, **secret, **(headers or {})}
-        return generate_blob_sas(str(self._service.account_name), self._wire.name, key, **named)
+        return generate_blob_sas(self._account, self._wire.name, key, **named)
 
     def _delegation_key(self, now: datetime, expiry: datetime) -> UserDelegationKey:
         """Give a key that is valid until `expiry`; one request in some days."""
