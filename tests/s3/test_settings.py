@@ -29,6 +29,8 @@ Make = Callable[..., S3Backend]
         ({}, "'bucket' is required"),
         ({"bucket": "b", "endpoint": "minio:9000"}, "'endpoint' must be an address"),
         ({"bucket": "b", "endpoint": "https://a:b@minio"}, "no credentials"),
+        ({"bucket": "b", "endpoint": "http://[::1"}, "'endpoint' is no address"),
+        ({"bucket": "b", "config": {"s3": "virtual"}}, "'s3' must be a mapping"),
         ({"bucket": "b", "public_endpoint": "https://"}, "'public_endpoint' must be an address"),
         ({"bucket": "b", "key": "k"}, "belong together"),
         ({"bucket": "b", "session_token": "t"}, "belongs to"),
@@ -51,6 +53,7 @@ def test_what_is_wrong_is_said(options: dict[str, Any], message: str) -> None:
     ("options", "message"),
     [
         ({"config": {"no_such_option": 1}}, "no_such_option"),
+        ({"config": {"retries": "none"}}, "option 'config'"),
         ({"profile": "no-such-profile", "key": "", "secret": ""}, "no-such-profile"),
         ({"secret": {"env": "NO_SUCH_SECRET"}}, "NO_SUCH_SECRET"),
     ],
@@ -129,6 +132,32 @@ def test_a_ready_client_is_used_as_it_is(moto_server: S3Server, storage_on: OnSe
             pickle.dumps(storage)
         storage.close()
         assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 1, "it is its giver's to close"
+
+
+def test_an_address_that_is_a_reference_is_looked_at(
+    moto_server: S3Server, storage_on: OnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("https://user:hidden@minio", "ftp://user:hidden@minio", "user:hidden@minio"):
+        monkeypatch.setenv("MINIO", value)
+        storage = storage_on(moto_server, bucket="b", endpoint={"env": "MINIO"})
+        with pytest.raises(exc.InvalidStorageConfigurationError) as caught:
+            storage.permanent_link("a")
+        assert "hidden" not in str(caught.value)
+
+
+def test_links_of_a_ready_client_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    server = S3Server(url="http://minio.test:9000", access_key="of-the-client", secret_key="s", region="eu-west-3")
+    with contextlib.closing(server.client()) as client:
+        for public in ("", "https://files.example.com/s3"):
+            raw = {"type": "s3", "bucket": "b", "client": client, "public_endpoint": public}
+            with make_storage("media", raw) as storage:
+                link = storage.signed("upload", 60, "a", overwrite=False)
+                assert link.startswith(f"{public or server.url}/b/a?X-Amz-Algorithm=AWS4-HMAC-SHA256")
+                assert "=of-the-client%2F" in link
+                assert "%2Feu-west-3%2Fs3%2F" in link
+                assert "if-none-match" in link
 
 
 def test_credentials_of_the_standard_chain(

@@ -36,7 +36,10 @@ class Clients:
     def settings(self) -> S3Settings:
         """The settings with their references read."""
         if self._settings is None:
-            self._settings = self._given.resolve()
+            resolved = self._given.resolve()
+            if resolved is not self._given:
+                resolved.validate()  # what the references gave
+            self._settings = resolved
         return self._settings
 
     @property
@@ -51,8 +54,11 @@ class Clients:
 
     @property
     def links(self) -> Any:
-        """The client that signs addresses: of the public endpoint, if there is one."""
-        if not self.settings.public_endpoint:
+        """The client that signs addresses: of the public endpoint, if there is one.
+
+        Never one that was given: botocore's default is a signature of version 2, which conditions are no part of.
+        """
+        if not self.settings.public_endpoint and self.settings.client is None:
             return self.main
         return self._made.get("links") or self._make("links", lambda: self._public(plain=False))
 

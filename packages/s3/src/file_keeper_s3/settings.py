@@ -73,17 +73,22 @@ class S3Settings(Settings):
         for name in ("endpoint", "public_endpoint"):
             value: Any = getattr(self, name)  # perhaps a reference
             if value and isinstance(value, str):
-                parts = urlsplit(value)
+                try:
+                    parts = urlsplit(value)
+                except ValueError as error:
+                    raise wrong(f"option {name!r} is no address: {error}") from error
+                if "@" in (parts.netloc or value):
+                    raise wrong(f"option {name!r} must hold no credentials: they belong into 'key' and 'secret'")
                 if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                     raise wrong(f"option {name!r} must be an address such as 'https://s3.example.com', not {value!r}")
-                if parts.username or parts.password:
-                    raise wrong(f"option {name!r} must hold no credentials: they belong into 'key' and 'secret'")
         if bool(self.key) != bool(self.secret):
             raise wrong("options 'key' and 'secret' belong together: give both or none")
         if self.session_token and not self.key:
             raise wrong("option 'session_token' belongs to 'key' and 'secret'")
         if self.anonymous and (self.key or self.profile):
             raise wrong("option 'anonymous' excludes 'key', 'secret' and 'profile'")
+        if not isinstance(self.config.get("s3", {}), Mapping):
+            raise wrong("option 'config': its 's3' must be a mapping")
         if self.kms_key and self.sse not in ("aws:kms", "aws:kms:dsse"):
             raise wrong("option 'kms_key' needs 'sse' to be 'aws:kms' or 'aws:kms:dsse'")
         if not isinstance(self.verify, bool | str | None):
@@ -110,8 +115,15 @@ def is_aws(url: str) -> bool:
 def make_session(settings: S3Settings) -> Any:
     """Make a boto3 session of its own, since the default one must not be shared by threads."""
     import boto3.session
+    import botocore.session
     from botocore.exceptions import ProfileNotFound
 
+    if settings.client is not None:
+        # Links are signed by whom the client acts for.
+        mine = botocore.session.Session()
+        # The only way to them, which boto3 takes as well.
+        mine._credentials = settings.client._get_credentials()  # pyright: ignore[reportPrivateUsage]
+        return boto3.session.Session(botocore_session=mine)
     try:
         return boto3.session.Session(
             aws_access_key_id=settings.key or None,
@@ -135,7 +147,11 @@ def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: b
 
     given = dict(settings.config)
     # botocore's own default would give links of the global address, which redirects where a signature does not follow.
-    addressing = settings.addressing if settings.addressing != "auto" else "path" if custom else "virtual"
+    addressing = settings.addressing
+    if addressing == "auto" and settings.client is not None:
+        addressing = (settings.client.meta.config.s3 or {}).get("addressing_style", addressing)
+    if addressing == "auto":
+        addressing = "path" if custom else "virtual"
     s3: dict[str, Any] = {"addressing_style": addressing}
     if secure:
         # Every body has a checksum of our own: over TLS it is not hashed a second time for the signature.
@@ -159,7 +175,7 @@ def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: b
         ours["proxies"] = dict(settings.proxies)
     try:
         return Config(**{**ours, **given})
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise exc.InvalidStorageConfigurationError(f"option 'config': {error}") from error
 
 
@@ -175,6 +191,8 @@ def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, plain
     known = url or settings.endpoint_known
     secure = not known.startswith("http://")
     region = settings.region or session.region_name or ("us-east-1" if known else None)
+    if settings.client is not None:
+        region = settings.client.meta.region_name
     try:
         return session.client(
             "s3",
