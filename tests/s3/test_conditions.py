@@ -149,6 +149,11 @@ def test_a_probe_that_is_not_allowed_means_looking_first(
     backend.put("area/a", b"1", ABSENT)
     with pytest.raises(exc.ExistingFileError):
         backend.put("area/a", b"2", ABSENT)
+    proxy.clear()
+    other = make_backend(server, bucket=backend.bucket)
+    other.put("area/b", b"1", ABSENT)
+    sent = [request for request in proxy.requests if request.target.endswith("/area/b")]
+    assert [request.headers.get("if-none-match") for request in sent] == ["*"], "others may be allowed to probe"
 
 
 def test_a_probe_that_fails_teaches_nothing(proxied: tuple[FaultProxy, S3Server], make_backend: Make) -> None:

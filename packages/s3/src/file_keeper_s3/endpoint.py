@@ -99,6 +99,7 @@ class Endpoint:
         self.aws = is_aws(url)
         self.native = (self.aws and settings.checksums == "auto") or settings.checksums == "always"
         self.facts = _KNOWN.setdefault((url, settings.bucket), Facts())
+        self._denied: set[tuple[Kind, bool]] = set()
         self._settings = settings
         self._call = call
         self._signed = url.startswith("http://") and not settings.anonymous
@@ -216,7 +217,12 @@ class Endpoint:
             with self.facts.lock:
                 found = self.condition_known(kind, if_match=if_match)
                 if found is None:
-                    found = self.facts.conditions[kind, if_match] = self._probe(kind, if_match)
+                    found = self._probe(kind, if_match)
+                    if found is None:
+                        # Others may have other credentials: they find out themselves.
+                        self._denied.add((kind, if_match))
+                        return ""
+                    self.facts.conditions[kind, if_match] = found
         return found
 
     def condition_known(self, kind: Kind, *, if_match: bool = False) -> str | None:
@@ -224,10 +230,15 @@ class Endpoint:
         wanted = self._settings.conditional_writes
         if wanted == "yes" or (wanted == "auto" and self.aws):
             return '"{}"'
-        return "" if wanted == "no" else self.facts.conditions.get((kind, if_match))
+        if wanted == "no" or (kind, if_match) in self._denied:
+            return ""
+        return self.facts.conditions.get((kind, if_match))
 
-    def _probe(self, kind: Kind, if_match: bool) -> str:
-        """Try a write whose condition does not hold: only a service that refuses it decides conditions."""
+    def _probe(self, kind: Kind, if_match: bool) -> str | None:
+        """Try a write whose condition does not hold: only a service that refuses it decides conditions.
+
+        :return: as :meth:`condition`; ``None`` when trying is not allowed
+        """
         path = self._settings.path
         key = f"{path}/{RESERVED}/probe-{uuid.uuid4().hex}" if path else f"{RESERVED}/probe-{uuid.uuid4().hex}"
         try:
@@ -235,8 +246,13 @@ class Endpoint:
         except ClientError as error:
             if status_of(error) not in (401, 403):
                 raise
-            log.warning("%s: probing for conditional writes is not allowed (%s)", self.url, code_of(error))
-            etag = ""
+            log.warning(
+                "%s: probing for conditional writes is not allowed (%s): what is there is looked up before a write "
+                "instead, and of two writers at one moment both may succeed",
+                self.url,
+                code_of(error),
+            )
+            return None
         found = ""
         if etag:
             try:
