@@ -212,6 +212,22 @@ def test_wrong_credentials(strict: Callable[..., StrictS3], storage_on: OnServer
             storage.check()
 
 
+def test_a_head_that_says_nothing_is_asked_again(proxied: Proxied, storage_on: OnServer) -> None:
+    proxy, server = proxied
+    storage = storage_on(server)
+    storage.upload("empty", b"")
+    for verb in (lambda: storage.exists("a"), lambda: storage.analyze("a"), lambda: storage.remove("a"), storage.check):
+        proxy.clear()
+        proxy.on(times=None).answer(*s3_error(400, "ExpiredToken"))
+        proxy.on("HEAD", times=None).answer(400)
+        with pytest.raises(exc.PermissionError, match="expired"):
+            verb()
+    proxy.clear()
+    proxy.on("HEAD", times=None).answer(400)
+    with pytest.raises(exc.StorageError, match="Bad Request"):
+        storage.analyze("empty")
+
+
 def test_a_wrong_clock_is_named(strict: Callable[..., StrictS3], storage_on: OnServer) -> None:
     front = strict()
     storage = storage_on(front.server())

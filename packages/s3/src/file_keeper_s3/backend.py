@@ -157,6 +157,19 @@ class S3Backend(Backend[S3Settings]):
             facts.bucket_seen = True
         return errors.answer(error, exc.MissingFileError, "there is no such file")
 
+    def _told(self, error: ClientError, operation: str, **params: Any) -> None:
+        """Ask why a HEAD was a 400: its answer has no body to tell of an expired token, the answer to a GET has."""
+        if errors.status_of(error) != 400:
+            return
+        try:
+            answer = self._call(operation, **params)
+        except ClientError as second:
+            if errors.status_of(second) in (400, 401, 403):
+                raise second from error
+        else:
+            if "Body" in answer:
+                answer["Body"].close()
+
     # -- required ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo:
@@ -165,6 +178,7 @@ class S3Backend(Backend[S3Settings]):
         except ClientError as error:
             if errors.status_of(error) == 404:
                 raise self._missing(error) from error
+            self._told(error, "get_object", Key=key, Range="bytes=0-0")
             raise
         return described(key, answer, self.bucket, int(answer["ContentLength"]))
 
@@ -438,6 +452,7 @@ class S3Backend(Backend[S3Settings]):
             return
         except ClientError as error:
             if errors.status_of(error) != 404:
+                self._told(error, "list_objects_v2", MaxKeys=1)
                 raise
         region = self.client.meta.region_name
         # API Reference, "CreateBucket": outside of us-east-1 the region must be named, inside it must not be.
@@ -470,6 +485,7 @@ class S3Backend(Backend[S3Settings]):
             if errors.status_of(error) == 404:
                 kind = exc.InvalidStorageConfigurationError
                 raise errors.answer(error, kind, f"there is no bucket {self.bucket!r}") from error
+            self._told(error, "list_objects_v2", MaxKeys=1)
             raise
 
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
