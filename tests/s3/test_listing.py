@@ -147,11 +147,11 @@ def test_what_a_batch_could_not_delete_is_told(moto_server: S3Server, fault_prox
     body = (
         "<DeleteResult><Error><Key>area/a</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
         "<Error><Key>area/b</Key><Code>NoSuchKey</Code></Error>"
-        "<Error><Key>area/c</Key><Code>InternalError</Code></Error></DeleteResult>"
+        "<Error><Key>area/c</Key><Code>InternalError</Code></Error><Error><Code>SlowDown</Code></Error></DeleteResult>"
     )
     proxy.on("POST", query="delete", times=None).answer(200, body, {"Content-Type": "application/xml"})
     found = {error.location: type(error) for error in storage.remove_many(["a", "b", "c", "d"])}
-    assert found == {"a": exc.PermissionError, "c": exc.ConnectionError}
+    assert found == {"a": exc.PermissionError, "c": exc.ConnectionError, "": exc.ThrottledError}
 
 
 def test_cleanup_looks_at_the_newest_part(moto_server: S3Server, storage_on: OnServer) -> None:

@@ -45,7 +45,7 @@ class Copying(Reading):
         def flush() -> None:
             for key, error in self._delete_many(list(batch)):
                 failure = self._as_ours(error)
-                failure.within(self.name, "remove_many", batch[key])
+                failure.within(self.name, "remove_many", batch.get(key, key))
                 failures.append(failure)
             batch.clear()
 
