@@ -336,6 +336,15 @@ def test_faults_while_sending_leave_nothing(size: int, proxied: Proxied, storage
     assert not open_uploads(server, storage.settings.bucket)
 
 
+def test_an_empty_upload_stands_although_its_parts_cannot_be_dropped(proxied: Proxied, storage_on: OnServer) -> None:
+    proxy, server = proxied
+    storage = storage_on(server)
+    data = storage.multipart_start("a", 0)
+    proxy.on("DELETE", query="uploadId").answer(*s3_error(403, "AccessDenied"))
+    assert storage.multipart_complete(data).size == 0
+    assert storage.content("a") == b""
+
+
 def test_a_part_is_repeated_by_itself(proxied: Proxied, storage_on: OnServer) -> None:
     proxy, server = proxied
     storage = storage_on(server, part_size="5MiB", conditional_writes="yes")

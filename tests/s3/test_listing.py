@@ -16,6 +16,7 @@ from file_keeper import Storage, exc
 from file_keeper.backend import ObjectInfo, Prefix, WriteOptions
 from file_keeper_s3 import S3Backend
 from file_keeper_s3 import listing as module
+from file_keeper_s3.endpoint import Facts
 from s3.conftest import MiB
 
 OnServer = Callable[..., Storage]
@@ -152,6 +153,16 @@ def test_what_a_batch_could_not_delete_is_told(moto_server: S3Server, fault_prox
     proxy.on("POST", query="delete", times=None).answer(200, body, {"Content-Type": "application/xml"})
     found = {error.location: type(error) for error in storage.remove_many(["a", "b", "c", "d"])}
     assert found == {"a": exc.PermissionError, "c": exc.ConnectionError, "": exc.ThrottledError}
+
+
+def test_a_listing_that_does_not_say_where_it_goes_on_is_an_error() -> None:
+    def call(operation: str, **params: Any) -> dict[str, Any]:
+        return {"IsTruncated": True}
+
+    with pytest.raises(exc.StorageError, match="not where"):
+        list(module.listed(call, Facts(), "area/", "", "", ordered=True))
+    with pytest.raises(exc.StorageError, match="not where"):
+        list(module.uploads(call, "area/"))
 
 
 def test_cleanup_looks_at_the_newest_part(moto_server: S3Server, storage_on: OnServer) -> None:

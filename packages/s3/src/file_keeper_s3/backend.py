@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,6 +53,8 @@ from .records import (
 )
 from .settings import EXPRESS, S3Settings, is_aws
 from .signing import sign, url
+
+log = logging.getLogger("file_keeper")
 
 GiB = 1 << 30
 DELETE_MAX = 1000
@@ -291,7 +294,14 @@ class S3Backend(Backend[S3Settings]):
     def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
         if not parts:
             info = self.put(upload.key, b"", options)
-            self.multipart_abort(upload)
+            try:
+                self.multipart_abort(upload)
+            except Exception as error:
+                ours = self.translate(error)
+                if ours is None or ours.retryable:
+                    raise
+                # The file is published all the same.
+                log.warning("the upload of %r could not be aborted (cleanup_uploads finds it): %s", upload.key, ours)
             return info
         named = [{"ETag": f'"{part.etag}"', "PartNumber": part.number + 1} for part in parts]
         return self._complete(upload, named, sum(part.size for part in parts), options)

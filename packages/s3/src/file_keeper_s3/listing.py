@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
+from file_keeper import exc
 from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Prefix
 
 from .endpoint import Facts
@@ -75,6 +76,8 @@ def _listed_v1(call: Call, asked: dict[str, Any], last: str) -> Iterator[ObjectI
         if not answer.get("IsTruncated"):
             return
         end = answer.get("NextMarker") or (items[-1].key if items else "")
+        if not end:
+            raise exc.StorageError("the service says that the listing goes on, and not where")
         # Some begin inside of a common prefix again when it is the marker: then from behind its last possible key.
         marker = end if end > marker else marker + LAST
 
@@ -110,10 +113,15 @@ def uploads(call: Call, prefix: str) -> Iterator[OpenUpload]:
         if not answer.get("IsTruncated"):
             return
         marker = answer.get("NextKeyMarker", "")
-        where = {
-            "KeyMarker": unquote_plus(marker) if encoded else marker,
-            "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
-        }
+        before, where = (
+            where,
+            {
+                "KeyMarker": unquote_plus(marker) if encoded else marker,
+                "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
+            },
+        )
+        if where == before or not marker:
+            raise exc.StorageError("the service says that the list of uploads goes on, and not where")
 
 
 def parts(call: Call, upload: MultipartRef) -> Iterator[Any]:
