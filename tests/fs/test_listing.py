@@ -3,13 +3,17 @@
 import itertools
 import logging
 import os
+import shutil
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from file_keeper import exc
 from file_keeper.backend import ObjectInfo, Prefix, WriteOptions
 from file_keeper_fs import FsBackend
+from file_keeper_fs.directory import Directory
+from file_keeper_fs.tree import Tree
 
 from .conftest import build
 from .tools import PLAIN, keys, leftovers, named, same_descriptors, sizes
@@ -162,6 +166,23 @@ def test_a_directory_that_vanishes_meanwhile(root: Path, backend: FsBackend) -> 
         backend.delete(name)
     (root / "b").symlink_to("/etc")
     assert [entry.key for entry in entries] == ["c/1"]
+
+
+def test_a_directory_that_vanishes_when_it_was_just_found(
+    root: Path, backend: FsBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/1", "b/1", "c/1"):
+        backend.put(name, b"x", PLAIN)
+    walk = Tree.walk
+
+    def vanishing(tree: Tree, segments: Sequence[str]) -> Directory:
+        found = walk(tree, segments)
+        if list(segments) == ["b"]:
+            shutil.rmtree(root / "b")
+        return found
+
+    monkeypatch.setattr(Tree, "walk", vanishing)
+    assert named(backend) == ["a/1", "c/1"]
 
 
 def test_deeper_than_descriptors_go(root: Path, plain: FsBackend) -> None:

@@ -1,5 +1,6 @@
 """Where the files lie, and what is told of wrong settings."""
 
+import errno
 import os
 import pickle
 import subprocess
@@ -89,6 +90,36 @@ def test_wrong_settings(options: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
     assert "'media'" in str(caught.value)
     assert "k" * 32 not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/below", "n" * 300])
+def test_a_directory_that_cannot_be_reached_is_no_empty_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    options = {"type": "fs", "path": str(tmp_path / name)}
+    storage = file_keeper.make_storage("s", options)
+    for call in (
+        lambda: storage.exists("a"),
+        lambda: storage.remove("a"),
+        lambda: list(storage.scan()),
+        lambda: list(storage.files(delimiter="/")),
+        lambda: storage.upload("a", b"x"),
+        storage.check,
+        lambda: storage.cleanup_uploads(0),
+        lambda: file_keeper.make_storage("s", {**options, "initialize": True}),
+    ):
+        with pytest.raises(exc.InvalidStorageConfigurationError, match="cannot be"):
+            call()
+
+
+def test_the_current_directory_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def removed() -> str:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "getcwd", removed)
+    file_keeper.make_storage("s", {"type": "fs", "path": str(tmp_path)}).upload("a", b"x")
+    storage = file_keeper.make_storage("s", {"type": "fs", "path": "relative"})
+    with pytest.raises(exc.InvalidStorageConfigurationError, match="which was removed"):
+        storage.exists("a")
 
 
 def test_permanent_links(root: Path) -> None:

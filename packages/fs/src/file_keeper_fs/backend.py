@@ -68,7 +68,10 @@ class FsBackend(Backend[FsSettings]):
         super().__init__(settings)
         if settings.attributes == "none":
             self.limits = dataclasses.replace(type(self).limits, metadata=False)
-        self._here = os.getcwd()
+        try:
+            self._here = os.getcwd()
+        except FileNotFoundError:
+            self._here = ""  # it was removed; an absolute path does without
         self._kind: type[Directory] = Directory if os.open in os.supports_dir_fd else PortableDirectory
         self._made: Tree | None = None
 
@@ -77,7 +80,12 @@ class FsBackend(Backend[FsSettings]):
         # Built when it is first needed, as references are read then. Two threads may build two equal ones.
         if self._made is None:
             known = self.settings.resolve()
-            self._made = Tree(known.directory(self._here), known.attributes, known.fsync, known.timeout, self._kind)
+            path = known.directory(self._here)
+            if not os.path.isabs(path):
+                raise exc.InvalidStorageConfigurationError(
+                    f"the directory {path!r} is relative to the current directory, which was removed"
+                )
+            self._made = Tree(path, known.attributes, known.fsync, known.timeout, self._kind)
         return self._made
 
     # -- required ---------------------------------------------------------------------------------------------------
@@ -294,6 +302,13 @@ class FsBackend(Backend[FsSettings]):
         except (FileExistsError, NotADirectoryError) as error:
             raise exc.InvalidStorageConfigurationError(
                 f"the directory {self._tree.path!r} cannot be created: a file is in the way", code="EEXIST"
+            ) from error
+        except OSError as error:
+            if error.errno not in errors.NO_FILE:
+                raise
+            raise exc.InvalidStorageConfigurationError(
+                f"the directory {self._tree.path!r} cannot be created: {(error.strerror or '').lower()}",
+                code=errno.errorcode.get(error.errno or 0, ""),
             ) from error
 
     def check(self) -> None:

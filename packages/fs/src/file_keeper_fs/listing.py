@@ -8,10 +8,11 @@ names are kept, and one descriptor is open at a time.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 
 from file_keeper.backend import ObjectInfo, Prefix, Row
@@ -33,6 +34,20 @@ def modified(st: os.stat_result) -> datetime | None:
         return datetime.fromtimestamp(st.st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+@contextlib.contextmanager
+def _entries(tree: Tree, folder: str) -> Generator[Iterable[os.DirEntry[str]]]:
+    """Go through a directory; one that vanished, or is a link by now, has nothing in it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            directory = stack.enter_context(tree.walk(folder.split("/")[:-1]))
+            entries: Iterable[os.DirEntry[str]] = stack.enter_context(directory.scan())
+        except OSError as error:
+            if error.errno not in NO_FILE:
+                raise
+            entries = ()
+        yield entries
 
 
 class Walk:
@@ -78,15 +93,8 @@ class Walk:
 
         :param deep: a directory that holds what comes after ``start_after`` is given though it does not itself
         """
-        try:
-            directory = self._tree.walk(folder.split("/")[:-1])
-        except OSError as error:
-            # It vanished, or it is a link by now.
-            if error.errno in NO_FILE:
-                return []
-            raise
         names: list[str] = []
-        with directory, directory.scan() as entries:
+        with _entries(self._tree, folder) as entries:
             add = names.append
             for entry in entries:
                 name: str = entry.name
@@ -137,13 +145,7 @@ class Walk:
     def holds_files(self, folder: str) -> bool:
         """Tell whether there is any file below a directory; the first one ends the search."""
         deeper: list[str] = []
-        try:
-            directory = self._tree.walk(folder.split("/")[:-1])
-        except OSError as error:
-            if error.errno in NO_FILE:
-                return False
-            raise
-        with directory, directory.scan() as entries:
+        with _entries(self._tree, folder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and _is_text(entry.name):
                     return True

@@ -243,7 +243,13 @@ def holds(tree: Tree, prefix: str) -> Iterator[tuple[str, Directory, Directory]]
             raise
         with above:
             ours = False
-            with above.scan() as entries:
+            try:
+                scan = above.scan()
+            except OSError as error:
+                if error.errno in NO_FILE:
+                    continue
+                raise
+            with scan as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         ours = ours or entry.name == RESERVED

@@ -72,6 +72,14 @@ class Tree:
             ) from error
         except NotADirectoryError as error:
             raise exc.InvalidStorageConfigurationError(f"{self.path!r} is not a directory", code="ENOTDIR") from error
+        except OSError as error:
+            if error.errno not in NO_FILE:
+                raise
+            # A loop of links, a name too long, a device that is gone: of the files below nothing is known.
+            raise exc.InvalidStorageConfigurationError(
+                f"the directory {self.path!r} cannot be reached: {(error.strerror or '').lower()}",
+                code=errno.errorcode.get(error.errno or 0, ""),
+            ) from error
 
     def walk(self, segments: Sequence[str]) -> Directory:
         """Open a directory below the root. :raises OSError: with a number in ``NO_FILE`` when there is none"""
