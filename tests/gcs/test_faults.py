@@ -362,3 +362,34 @@ def test_threads_share_a_backend_from_its_first_use(backend: Make, double: GcsDo
         thread.join()
     assert len(clients) == 1
     assert double.count("GET") == 64
+
+
+def test_of_many_deletions_those_that_failed_in_passing_are_repeated(
+    double: GcsDouble, storage: Storages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.001))
+    media = storage()
+    for name in ("a", "b", "c"):
+        double.put("media", name)
+    double.fault(Status(503), method="DELETE", path="/o/b$", times=2)
+    double.fault(Status(403, "forbidden", "no"), method="DELETE", path="/o/c$", times=None)
+    double.clear_log()
+    assert [type(error) for error in media.remove_many(["a", "b", "c"])] == [exc.PermissionError]
+    assert double.names("media") == ["c"]
+    assert double.count("POST", "/batch/") == 3
+    double.put("media", "b")
+    double.fault(Status(503), method="DELETE", path="/o/b$", times=None)
+    double.clear_log()
+    assert [(error.location, error.retryable) for error in media.remove_many(["b", "d"])] == [("b", True)]
+    assert double.count("POST", "/batch/") == 4
+
+
+def test_a_range_that_was_not_kept_is_no_content(
+    storage: Storages, fault_proxy: Callable[..., FaultProxy], double: GcsDouble
+) -> None:
+    proxy = fault_proxy(double.url)
+    media = storage(proxy.url)
+    proxy.on("GET", times=2).answer(200, b"0123456789")
+    for start, end in ((5, 8), (0, 8)):
+        with pytest.raises(exc.StorageError, match="does not give ranges"):
+            media.range("x", start, end)

@@ -134,7 +134,7 @@ class GcsBackend(Backend[GcsSettings]):
         if response.status_code == 416:
             response.close()
             return self._nothing(key, etag)
-        if start and response.status_code != 206:
+        if ranged and response.status_code != 206:
             response.close()
             raise exc.StorageError("the endpoint does not give ranges: it sent the whole object")
         return body_of_answer(key, response)

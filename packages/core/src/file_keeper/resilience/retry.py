@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -140,6 +140,26 @@ class Retry(Wrapper):
 
     def delete(self, key: str, *, etag: str = "") -> bool:
         return self._end(lambda: self.inner.delete(key, etag=etag))
+
+    def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
+        """Repeat the request where it fails, and those of its keys that failed in passing where it does not."""
+        attempt, started = 1, self._clock()
+
+        def once() -> dict[str, Exception]:
+            return dict(self.inner.delete_many(keys))
+
+        failures = self._repeat(once)
+        while passing := {
+            key: error for key, error in failures.items() if isinstance(error, exc.FilesError) and error.retryable
+        }:
+            try:
+                self._pause(max(passing.values(), key=lambda error: error.retry_after), attempt, started)
+                keys, attempt = list(passing), attempt + 1
+                answered = self._repeat(once)
+            except exc.FilesError:
+                break  # what was told of them before stands
+            failures = {key: error for key, error in failures.items() if key not in passing} | answered
+        return failures.items()
 
     def multipart_abort(self, upload: MultipartRef) -> bool:
         return self._end(lambda: self.inner.multipart_abort(upload))
