@@ -37,6 +37,14 @@ def test_what_is_wrong_is_told(settings: dict[str, Any], error: type[exc.FilesEr
     assert caught.value.storage == "media"
 
 
+@pytest.mark.parametrize("provider", ["S3", "minio", "AZURE_BLOBS"])
+def test_what_a_driver_cannot_do_without_is_told(provider: str, make: Make) -> None:
+    for given, lacking in (({}, "key"), ({"key": "k"}, "secret")):
+        storage = make(provider=provider, bucket="b", **given)
+        with pytest.raises(exc.MissingStorageConfigurationError, match=f"option '{lacking}' is required by Libcloud"):
+            storage.exists("x")
+
+
 def test_parameters_that_the_driver_does_not_take_are_told_at_first_use(make: Make) -> None:
     storage = make(provider="S3", bucket="b", key="k", secret="hidden", params={"region": "nowhere-1"})
     with pytest.raises(C, match="nowhere-1") as caught:

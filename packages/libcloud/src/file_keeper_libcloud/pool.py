@@ -16,7 +16,7 @@ from libcloud.storage.providers import get_driver
 
 from .blocks import Blocks
 from .settings import LibcloudSettings, provider_of
-from .traits import Traits
+from .traits import Traits, traits_of
 from .wire import Answer, Trace, install
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -130,6 +130,12 @@ def make_driver(settings: LibcloudSettings) -> StorageDriver:
     if settings.driver is not None:
         return _copy(settings.driver)
     cls = driver_class(settings)
+    if traits_of(cls).keyed:
+        for name in ("key", "secret"):
+            if not getattr(settings, name) and name not in settings.params:
+                raise exc.MissingStorageConfigurationError(
+                    f"option {name!r} is required by Libcloud's driver {cls.__name__}"
+                )
     arguments: list[Any] = [settings.key, *([settings.secret] if settings.secret else [])]
     try:
         return cls(*arguments, **settings.params)

@@ -19,6 +19,7 @@ class Traits:
 
     The defaults are right for a driver that nobody has looked at: less is promised, nothing is pretended.
 
+    :param keyed: it cannot do without ``key`` and ``secret``, and would say so by an error of its own making
     :param streams: ``upload_object_via_stream`` needs bounded memory and shows nothing before its end; else content is
         gathered in a temporary file and sent with ``upload_object``
     :param plain: a container needs no more than its name and an object no more than that and its container, so that
@@ -36,6 +37,7 @@ class Traits:
     :param local: it is a directory of this machine: see :mod:`file_keeper_libcloud.local`
     """
 
+    keyed: bool = False
     streams: bool = False
     plain: bool = False
     metadata: bool = False
@@ -52,6 +54,7 @@ class Traits:
 
 
 _S3 = Traits(
+    keyed=True,
     streams=True,
     plain=True,
     metadata=True,
@@ -67,9 +70,10 @@ _TABLE: dict[str, Traits] = {
     "LocalStorageDriver": Traits(plain=True, order="bytes", refused=re.compile(r"(^|/)\.(lock|hash)(/|$)"), local=True),
     # Its chunked upload is one request of a length that is not told before; Google's composite objects have etags of
     # another form.
-    "GoogleStorageDriver": dataclasses.replace(_S3, streams=False, content_md5=False, object_max=5 << 40),
+    "GoogleStorageDriver": dataclasses.replace(_S3, keyed=False, streams=False, content_md5=False, object_max=5 << 40),
     "BaseS3StorageDriver": _S3,
     "AzureBlobsStorageDriver": Traits(
+        keyed=True,
         streams=True,
         plain=True,
         metadata=True,
