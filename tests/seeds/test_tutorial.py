@@ -6,6 +6,7 @@ may presume variables (``storage``, ``upload``, the modules imported further up)
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import re
@@ -169,7 +170,8 @@ def test_django(storage: fk.Storage, tmp_path: Path, monkeypatch: pytest.MonkeyP
     block["storage"] = storage
     requests = RequestFactory()
 
-    answer = block["upload_view"](requests.post("/", {"file": SimpleUploadedFile("report.txt", CONTENT)}))
+    with contextlib.closing(requests.post("/", {"file": SimpleUploadedFile("report.txt", CONTENT)})) as request:
+        answer = block["upload_view"](request)
 
     assert answer.status_code == 200, answer.content
     assert storage.content("report.txt") == CONTENT
