@@ -242,21 +242,26 @@ class Place:
         """Write a sidecar, whole or not at all."""
         fd, staged = _stage(self.hold)
         try:
-            try:
-                view = memoryview(data)
-                while len(view):
-                    view = view[os.write(fd, view) :]
-                if self.tree.fsync:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
+            view = memoryview(data)
+            while len(view):
+                view = view[os.write(fd, view) :]
+            if self.tree.fsync:
+                os.fsync(fd)
+            # The lock is held until it has its name: a sweep in between would take it for a dead writer's.
+            if self.hold.closes:
+                closing, fd = fd, -1
+                os.close(closing)
             self.hold.rename(staged, self.hold, name)
             if self.tree.fsync:
                 self.hold.sync()
         except BaseException:
+            if fd >= 0:
+                os.close(fd)
             with contextlib.suppress(OSError):
                 self.hold.unlink(staged)
             raise
+        if fd >= 0:
+            os.close(fd)
 
     def drop_sidecar(self, st: os.stat_result) -> None:
         """Remove the sidecar of a version of this file, if it has one."""
