@@ -294,7 +294,10 @@ def sweep(tree: Tree, prefix: str, older_than: float) -> int:
     count = 0
     before = time.time() - older_than
     for folder, above, hold in holds(tree, prefix):
-        names = hold.names()
+        try:
+            names = hold.names()
+        except FileNotFoundError:
+            continue  # it went away with the last that was in it
         for name in names:
             if name.startswith((NEW, DROPPED)):
                 with contextlib.suppress(FileNotFoundError):
