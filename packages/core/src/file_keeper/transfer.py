@@ -151,7 +151,7 @@ class Engine:
 
     def known_before(self, upload: Upload, reader: Reader, draft: _Draft, native: frozenset[str]) -> _Known:
         """Learn the hash before anything is sent, where it must be set at creation and the source allows it."""
-        if self.algorithm in native:
+        if self.backend.limits.late_metadata or self.algorithm in native:
             return _Known(reader, {}, native=True)
         expected = draft.plan.expected
         if self.algorithm in expected:
@@ -176,10 +176,7 @@ class Engine:
         backend, limits, plan = self.backend, self.backend.limits, draft.plan
         native = limits.multipart_digests
         sizes = part_sizes(limits, self.part_size, upload.size)
-        if limits.late_metadata:
-            known = _Known(reader, {}, native=True)
-        else:
-            known = self.known_before(upload, reader, draft, native)
+        known = self.known_before(upload, reader, draft, native)
         reader = known.reader
         ref = MultipartRef(plan.key, backend.multipart_create(plan.key, draft.options(known.digests, native)))
         try:
@@ -289,10 +286,7 @@ class Engine:
     def _stream(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
         backend, limits, plan = self.backend, self.backend.limits, draft.plan
         native = limits.put_digests
-        if limits.late_metadata:
-            known = _Known(reader, {}, native=True)
-        else:
-            known = self.known_before(upload, reader, draft, native)
+        known = self.known_before(upload, reader, draft, native)
         reader = known.reader
         pipe = Pipe(upload.size, min(self.part_size, PIPE_CHUNK), self.concurrency + 1)
         options = draft.options(known.digests, native)
