@@ -12,7 +12,18 @@ from typing import Any
 
 import file_keeper as fk
 from file_keeper import exc, hashing
-from file_keeper.backend import Backend, Limits, MultipartRef, ObjectInfo, Part, Prefix, Source, WriteOptions
+from file_keeper.backend import (
+    Backend,
+    Limits,
+    MultipartRef,
+    ObjectInfo,
+    Page,
+    Part,
+    Source,
+    WriteOptions,
+    cut_pages,
+    entries_of,
+)
 from file_keeper.location import is_reserved
 from file_keeper.memory import MemoryBackend
 from file_keeper.types import Buffer
@@ -111,12 +122,14 @@ class LikeAzure(Shaped):
         self.native = frozenset(("md5",)) & frozenset(options.digests)
         return super()._store(key, data, options)
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        def order(text: str) -> bytes:
-            return text.encode("utf-16-be", "surrogatepass")
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        def order(info: ObjectInfo) -> bytes:
+            return info.key.encode("utf-16-be", "surrogatepass")
 
-        entries = sorted(super().list(prefix, delimiter=delimiter), key=lambda entry: order(entry.key))
-        yield from (entry for entry in entries if order(entry.key) > order(start_after))
+        infos = [entry for entry in entries_of(super().list(prefix)) if isinstance(entry, ObjectInfo)]
+        return cut_pages(sorted(infos, key=order), prefix, delimiter=delimiter)
 
 
 @dataclasses.dataclass
@@ -215,10 +228,12 @@ class Poor(Shaped):
         self._check(key, options)
         return super().put(key, content, dataclasses.replace(options, if_absent=False))
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        entries = list(super().list(prefix, start_after=start_after, delimiter=delimiter))
-        random.Random(len(entries)).shuffle(entries)
-        yield from entries
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        infos = [entry for entry in entries_of(super().list(prefix)) if isinstance(entry, ObjectInfo)]
+        random.Random(len(infos)).shuffle(infos)
+        return cut_pages(infos, prefix, delimiter=delimiter, size=7)
 
     @property
     def verbs(self) -> frozenset[str]:

@@ -33,6 +33,7 @@ class TestFs(Conformance):
         return found
 
 
+@pytest.mark.full
 class TestFsSidecars(TestFs):
     stream_size = 64 << 20
     content_size = 16 << 20

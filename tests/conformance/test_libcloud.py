@@ -44,6 +44,7 @@ class TestLocal(Conformance):
         return found
 
 
+@pytest.mark.full
 class TestS3(Conformance):
     gaps: ClassVar = {
         "atomic_create": "the driver cannot say If-None-Match: a look, then the write",
@@ -72,6 +73,7 @@ class TestS3(Conformance):
         }
 
 
+@pytest.mark.full
 class TestAzure(Conformance):
     gaps: ClassVar = {
         "atomic_create": "the driver signs no condition with a commit: a look, then the write",

@@ -63,6 +63,7 @@ class TestMoto(Short, Conformance):
         return settings_of(moto_server)
 
 
+@pytest.mark.full
 class TestMotoOverTls(Short, Create, Read):
     """What sends and reads bodies; the rest is the same over HTTP."""
 
@@ -85,6 +86,7 @@ def old(moto_server: S3Server) -> Iterator[StrictS3]:
         yield front
 
 
+@pytest.mark.full
 class TestStrict(Short, Conformance):
     """Today's S3: signatures, checksums and conditions are decided."""
 
@@ -95,6 +97,7 @@ class TestStrict(Short, Conformance):
         return settings_of(today.server())
 
 
+@pytest.mark.full
 class TestLegacy(Short, Create, Read, Listing, Copying, Multipart):
     """An old service: no checksum headers, no conditions, no tags, version 1 of the listing."""
 

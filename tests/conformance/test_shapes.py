@@ -23,18 +23,22 @@ class Shape(Conformance):
         return {"type": f"shape:{self.shape}", "bucket": uuid.uuid4().hex}
 
 
+@pytest.mark.full
 class TestLikeS3(Shape):
     shape = "s3"
 
 
+@pytest.mark.full
 class TestLikeAzure(Shape):
     shape = "azure"
 
 
+@pytest.mark.full
 class TestLikeGcs(Shape):
     shape = "gcs"
 
 
+@pytest.mark.full
 class TestPoor(Shape):
     shape = "poor"
     gaps: ClassVar[dict[str, str]] = {

@@ -14,8 +14,8 @@ from file_keeper.backend import (
     Limits,
     MultipartRef,
     ObjectInfo,
+    Page,
     Part,
-    Prefix,
     Settings,
     Source,
     Wrapper,
@@ -143,7 +143,9 @@ class Discarding(Backend[Settings]):
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Any:
         raise exc.MissingFileError("nothing is here")
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
         return iter(())
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:

@@ -23,7 +23,7 @@ def storage() -> Storage:
 
 
 def test_plain_metadata_goes_as_it_is() -> None:
-    plain = {"a": "b", "name_2": "any text, with = and ;", "empty": "", "x": "!~"}
+    plain = {"a": "b", "name_2": "any text, with = and ;", "x": "!~"}
     assert attributes.encode(plain, LIMITS, "md5") == plain
     assert attributes.decode(plain) == plain
 
@@ -37,6 +37,8 @@ def test_plain_metadata_goes_as_it_is() -> None:
         ("2", "x", ("fk_x32", "x")),
         ("a", " x ", ("a", "=?utf-8?b?IHgg?=")),
         ("a", "é", ("a", "=?utf-8?b?w6k=?=")),
+        ("a", "", ("a", "=?utf-8?b??=")),
+        ("a", "x  y", ("a", "=?utf-8?b?eCAgeQ==?=")),
         ("a", "\t", ("a", "=?utf-8?b?CQ==?=")),
         ("a", "=?utf-8?b?w6k=?=", ("a", "=?utf-8?b?PT91dGYtOD9iP3c2az0/PQ==?=")),
     ],
@@ -61,7 +63,8 @@ def test_round_trips_of_random_metadata() -> None:
         encoded = attributes.encode(metadata, LIMITS, "md5")
         for key, value in encoded.items():
             assert re.fullmatch("[a-z][a-z0-9_]*", key), key
-            assert re.fullmatch("([!-~]([ -~]*[!-~])?)?", value), value
+            assert re.fullmatch("[!-~]([ -~]*[!-~])?", value), value
+            assert "  " not in value
         assert attributes.decode(encoded) == metadata
         tried += 1
     assert tried > 2000
@@ -75,8 +78,10 @@ def test_round_trips_of_random_metadata() -> None:
         ({"a": "x\r"}, "line breaks"),
         ({"a\n": "x"}, "line breaks"),
         ({"a": "\0"}, "NUL"),
-        ({"fk_hash": "x"}, "the names fk_... and md5chksum are reserved"),
+        ({"fk_hash": "x"}, "the names fk-..., fk_... and md5chksum are reserved"),
         ({"fk_": "x"}, "reserved"),
+        ({"FK-x": "x"}, "reserved"),
+        ({"Md5Chksum": "x"}, "reserved"),
         ({"md5chksum": "x"}, "reserved"),
         ({"a": 5}, "metadata is text by name, not 'a': 5"),
         ({5: "a"}, "metadata is text by name, not 5: 'a'"),
@@ -127,12 +132,58 @@ def test_the_limit_is_that_of_the_encoded_form(storage: Storage) -> None:
 def test_what_is_ours_is_not_shown() -> None:
     raw = {"fk_hash": "md5:00", "fk_token": "x", "md5chksum": "x", "FK_OTHER": "x", "a": "b", "fk_xzz": "broken"}
     assert attributes.decode(raw) == {"a": "b"}
-    assert attributes.without_ours({**raw, "fk_x61": "y"}) == {
+    assert attributes.without_ours({**raw, "fk_x41": "y", "Fk-X42": "z"}, LIMITS) == {
         "FK_OTHER": "x",
         "a": "b",
         "fk_xzz": "broken",
-        "fk_x61": "y",
+        "fk_x41": "y",
+        "fk_x42": "z",
     }
+
+
+HEADERS = Limits(metadata_names="headers")
+
+
+def test_no_underscore_travels_in_a_header() -> None:
+    metadata = {"a_b": "1", "a-b": "2", "Title": "3", "a": "4", "é": "5", "_": "6"}
+    sent = attributes.encode(metadata, HEADERS, "md5")
+    assert sent == {
+        "fk-x615f62": "1",
+        "a-b": "2",
+        "fk-x5469746c65": "3",
+        "a": "4",
+        "fk-xc3a9": "5",
+        "fk-x5f": "6",
+    }
+    sent |= attributes.record({"sha1": "0" * 40}, "sha1", (), HEADERS)
+    sent[attributes.named(attributes.TOKEN, HEADERS)] = "00112233"
+    assert all(re.fullmatch("[a-z][a-z0-9-]*", name) for name in sent)
+    # As services give it back: in any case, and with either separator.
+    for change in (str, str.title, str.upper, lambda name: name.replace("fk-", "fk_")):
+        back = {change(name) if name.startswith("fk") else name: value for name, value in sent.items()}
+        assert attributes.decode(back) == metadata
+        assert attributes.token_of(back) == "00112233"
+        assert attributes.recorded(back) == {"sha1": "0" * 40}
+        assert attributes.without_ours(back, HEADERS) == attributes.encode(metadata, HEADERS, "md5")
+        assert attributes.without_ours(back, LIMITS) == attributes.encode(metadata, LIMITS, "md5")
+        assert attributes.hash_of(back, HEADERS) == {"fk-hash": "sha1:" + "0" * 40}
+
+
+def test_what_the_first_version_wrote_is_read_and_copied() -> None:
+    old = {"plain_key": "1", "fk_x612d62": "2", "fk_token": "t", "fk_hash": "sha1:" + "0" * 40, "md5chksum": "x"}
+    assert attributes.decode(old) == {"plain_key": "1", "a-b": "2"}
+    assert attributes.token_of(old) == "t"
+    assert attributes.without_ours(old, HEADERS) == {"fk-x706c61696e5f6b6579": "1", "a-b": "2"}
+    assert attributes.hash_of(old, HEADERS) == {"fk-hash": "sha1:" + "0" * 40, "md5chksum": "x"}
+
+
+def test_what_fits_fits_in_every_form() -> None:
+    fitting = {"a_b" * 100: "x" * 1300}  # 600 bytes in hexadecimal digits where names are headers
+    attributes.encode(fitting, HEADERS, "md5")
+    attributes.encode(fitting, LIMITS, "md5")
+    for limits in (LIMITS, HEADERS):
+        with pytest.raises(exc.ContentError, match="at most 2048"):
+            attributes.encode({"a_b" * 100: "x" * 1450}, limits, "md5")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ TREE = {
     "ExistingFileError": exc.LocationError,
     "ChangedFileError": exc.LocationError,
     "StorageDataError": exc.StorageError,
+    "CorruptedFileError": exc.StorageDataError,
     "ExtrasError": exc.FilesError,
     "MissingExtrasError": exc.ExtrasError,
     "UploadError": exc.FilesError,
@@ -61,7 +62,7 @@ PYTHONS = {
 
 FACTS: dict[str, Any] = {
     "storage": "media", "operation": "upload", "location": "a/ü.txt", "code": "NoSuchBucket", "status": 404,
-    "request_id": "7F3A", "retryable": True, "retry_after": 2.5,
+    "request_id": "7F3A", "retryable": True, "retry_after": 2.5, "uncertain": True,
 }  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def test_one_message_is_enough(name: str) -> None:
 
 
 def test_the_text_says_all_that_is_known() -> None:
-    error = exc.StorageError("no such bucket", **{**FACTS, "retryable": False})
+    error = exc.StorageError("no such bucket", **{**FACTS, "retryable": False, "uncertain": False})
     assert str(error) == ("storage 'media': upload 'a/ü.txt': no such bucket (NoSuchBucket, status 404, request 7F3A)")
     assert str(exc.ThrottledError("slow down", storage="media", retryable=True)) == (
         "storage 'media': slow down (may succeed later)"

@@ -15,6 +15,9 @@ def test_one_bad_name_spoils_the_page() -> None:
     for bad in ("a\x00", "a\x7f", "\x85", "\ud800", "\ufdd0", "\U0001ffff", "../x", "a//b", "C:x", "é" * 600):
         assert problem(bad, room=1024) or "//" in bad
         assert not are_plain([*good, bad], room=1024)
+    for marker in ("a/", "/a", "a//b"):
+        assert not are_plain([marker], room=1024), "also as the only one"
+        assert not are_plain([*good, marker], room=1024), "also as the last one"
     # What is not printable and still legal takes the exact way.
     assert are_plain(["a\u00a0b", "\u200d"], room=1024)
     assert not problem("a\u00a0b")

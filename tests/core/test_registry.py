@@ -288,7 +288,7 @@ def test_a_wrapped_storage_does_not() -> None:
 NAMES = {
     "make_storage", "get_storage", "list_adapters", "adapters", "make_upload", "Upload", "FileData", "Location",
     "Storage", "Settings", "Capability", "Registry", "HashingReader", "IterableBytesReader", "SignedAction",
-    "SignedURL", "humanize_filesize", "parse_filesize", "exc", "types",
+    "SignedURL", "humanize_filesize", "parse_filesize", "exc", "types", "AsyncStorage",
 }  # fmt: skip
 
 

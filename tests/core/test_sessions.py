@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import hashlib
@@ -9,11 +10,16 @@ import io
 import json
 import random
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from core.doubles import LATE, PARTS, SESSION, Double, Hooked, KiB, double, settings_of
 from file_keeper import FileData, HashingReader, Storage, exc
+from file_keeper.backend import Part, entries_of
 from file_keeper.resilience import retry
 
 STEP = 256 * KiB
@@ -61,6 +67,33 @@ def test_parts_in_any_order_through_json(kind: str) -> None:
     assert backend.open == []
 
 
+@pytest.mark.parametrize("times", ["told", "the same", "none"])
+def test_a_part_that_the_service_lists_several_times(times: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, backend = double(PARTS)
+    sent: list[Part] = []
+    put = backend.multipart_put
+
+    def keep(upload: Any, number: int, body: Any) -> Part:
+        moment = {"told": datetime(2026, 1, len(sent) + 1, tzinfo=UTC), "the same": datetime(2026, 1, 1, tzinfo=UTC)}
+        sent.append(dataclasses.replace(put(upload, number, body), modified=moment.get(times)))
+        return sent[-1]
+
+    monkeypatch.setattr(backend, "multipart_put", keep)
+    data = storage.multipart_start("x", len(BODY))
+    old = storage.multipart_update(data, BODY[STEP:], 1)
+    new = storage.multipart_update(old, bytes(len(BODY) - STEP), 1)
+    new = storage.multipart_update(new, BODY[STEP:][::-1], 1)
+    new = storage.multipart_update(new, BODY[:STEP], 0)
+    for order in (sent[:], sent[::-1]):
+        monkeypatch.setattr(backend, "multipart_parts", lambda upload, order=order: iter(order))
+        assert storage.multipart_refresh(new) == new
+        assert storage.multipart_refresh(new).storage_data["uploaded"] == len(BODY)
+        if times == "told":
+            assert storage.multipart_refresh(data).storage_data["parts"] == new.storage_data["parts"]
+    storage.multipart_complete(new)
+    assert storage.content("x") == BODY[:STEP] + BODY[STEP:][::-1]
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "sha256", "crc32c", "crc64nvme"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_declared_hash(kind: str, algorithm: str) -> None:
@@ -82,7 +115,7 @@ def test_a_declared_hash(kind: str, algorithm: str) -> None:
             assert storage.content("x") == BODY
             storage.multipart_remove(data)
     assert backend.open == []
-    assert list(backend.list("")) == [backend.head("x")], "nothing is left under the reserved name"
+    assert list(entries_of(backend.list(""))) == [backend.head("x")], "nothing is left under the reserved name"
 
 
 def test_a_declared_crc_reads_nothing() -> None:
@@ -97,10 +130,37 @@ def test_a_declared_crc_reads_nothing() -> None:
     assert "copy" not in seen
 
 
-def test_a_part_whose_crc_nobody_knows() -> None:
+def broken(storage: Storage, verb: str, key: str) -> Storage:
+    """Return the same storage, but that each call of `verb` ends like a kill before it, where the key has `key`."""
+
+    def kill(called: str, at: str) -> None:
+        if called == verb and key in at:
+            raise KeyboardInterrupt
+
+    return storage.wrapped(lambda inner: Hooked(inner, kill))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_provider_does_not_keep_of_a_part_is_known_after_a_kill(kind: str) -> None:
+    storage, backend = double(KINDS[kind])
+    png = b"\x89PNG\r\n\x1a\n" + BODY[8:]
+    begun = storage.multipart_start(
+        "x", len(png), hash=crc(png, "crc32c"), algorithm="crc32c", content_type="image/png"
+    )
+    data = storage.multipart_update(begun, png[STEP:], 1)
+    data = storage.multipart_update(data, png[:STEP], 0)
+    assert storage.multipart_refresh(travelled(begun)) == data
+    storage.multipart_complete(travelled(begun))
+    assert storage.content("x") == png
+    assert backend.open == []
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x"]
+
+
+def test_killed_before_it_was_written_down() -> None:
     storage, _ = double(PARTS)
     begun = storage.multipart_start("x", len(BODY), hash=crc(BODY, "crc32c"), algorithm="crc32c")
-    storage.multipart_update(begun, BODY[:STEP], 0)  # its state was lost
+    with pytest.raises(KeyboardInterrupt):
+        broken(storage, "put", "/sessions/").multipart_update(begun, BODY[:STEP], 0)
     data = storage.multipart_update(begun, BODY[STEP:], 1)
     data = storage.multipart_refresh(data)
     assert data.storage_data["uploaded"] == len(BODY)
@@ -108,6 +168,32 @@ def test_a_part_whose_crc_nobody_knows() -> None:
         storage.multipart_complete(data)
     storage.multipart_complete(storage.multipart_update(data, BODY[:STEP], 0))
     assert storage.content("x") == BODY
+    begun = storage.multipart_start("y", len(BODY), content_type="text/plain")
+    with pytest.raises(KeyboardInterrupt):
+        broken(storage, "put", "/sessions/").multipart_update(begun, BODY, 0)
+    with pytest.raises(exc.UploadError, match="what the content begins with is not known here"):
+        storage.multipart_complete(begun)
+    assert not storage.exists("y")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_type_is_refused_with_and_without_a_kill(kind: str, first: int) -> None:
+    """Whatever number the first part has, and whether its state was saved or not."""
+    storage, backend = double(KINDS[kind])
+    png = b"\x89PNG\r\n\x1a\n" + BODY[8:]
+    for lost in (False, True):
+        begun = storage.multipart_start("x", len(png), content_type="text/plain")
+        data = storage.multipart_update(begun, png[STEP:], first + 1)
+        data = storage.multipart_update(data, png[:STEP], first)
+        if lost:
+            data = begun
+        for state in (data, storage.multipart_refresh(data)):
+            with pytest.raises(exc.UploadTypeMismatchError, match="declared was text/plain, the content is image/png"):
+                storage.multipart_complete(state)
+        assert not storage.exists("x")
+        storage.multipart_remove(data)
+    assert [*entries_of(backend.list("")), *backend.open] == []
 
 
 def test_no_part_and_too_much_and_too_early() -> None:
@@ -190,7 +276,7 @@ def test_equal_parts_where_they_are_wanted() -> None:
 DAMAGE: list[dict[str, Any]] = [
     {"uploaded": None}, {"uploaded": -1}, {"uploaded": "5"}, {"uploaded": True}, {"part_size": 0}, {"part_size": "8"},
     {"part_size": None}, {"token": None}, {"token": ""}, {"token": "../x"}, {"token": 5}, {"scratch": "../../x"},
-    {"scratch": 5}, {"scratch": None}, {"pieces": -1}, {"pieces": "x"}, {"parts": None}, {"parts": {}}, {"parts": "x"},
+    {"scratch": 5}, {"scratch": None}, {"attempt": -1}, {"detected": 5}, {"parts": None}, {"parts": {}}, {"parts": "x"},
     {"parts": [5]}, {"parts": [{}]}, {"parts": [{"part": 0, "size": 1}]},
     {"parts": [{"part": -1, "size": 1, "etag": ""}]},
     {"parts": [{"part": 0, "size": "1", "etag": ""}]}, {"parts": [{"part": 0, "size": 1, "etag": ""}] * 2},
@@ -282,7 +368,7 @@ def test_pieces_that_make_no_sense(kind: str) -> None:
         with pytest.raises(exc.UploadOutOfBoundError):
             watched.resumable_resume(data, piece)
     assert seen == [], "told before anything is sent"
-    for beyond in ({"uploaded": len(BODY) + 1}, {"uploaded": "5"}, {"pieces": None}):
+    for beyond in ({"uploaded": len(BODY) + 1}, {"uploaded": "5"}, {"attempt": None}):
         with pytest.raises(exc.StorageDataError):
             storage.resumable_resume(dataclasses.replace(data, storage_data={**data.storage_data, **beyond}), b"")
     assert storage.resumable_remove(data) is True
@@ -313,7 +399,7 @@ def test_a_declared_hash_of_pieces(kind: str, algorithm: str) -> None:
                 storage.resumable_resume(travelled(data), body[STEP:])
             assert storage.content("x") == b"before"
     assert storage.content("x") == BODY
-    assert [entry.key for entry in backend.list("")] == ["x"]
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x"]
 
 
 def test_an_empty_upload_in_pieces() -> None:
@@ -323,16 +409,133 @@ def test_an_empty_upload_in_pieces() -> None:
         assert (made.size, storage.content("x"), backend.open) == (0, b"", [])
 
 
-def test_an_attempt_that_was_forgotten() -> None:
-    """Sent from the same old state in other pieces: what the first attempt left behind is no part of the content."""
-    storage, _ = double(LATE, part_size=2 * STEP)
-    body = BODY[:STEP] * 4
-    begun = data = storage.resumable_start("x", len(body))
-    for piece in range(3):
-        data = storage.resumable_resume(data, body[piece * STEP : (piece + 1) * STEP])
-    made = storage.resumable_resume(begun, body)
-    assert storage.content("x") == body
-    assert made.size == len(body)
+PNG = b"\x89PNG\r\n\x1a\n" + BODY[8:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_calls_from_one_state_one_goes_on(kind: str) -> None:
+    """Also when the others come later, with other cuts, or when all is done and swept up."""
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    begun = storage.resumable_start("x", len(BODY))
+    first = storage.resumable_resume(begun, BODY[:STEP])
+    other = BODY[::-1]
+    for piece in (other[:STEP], other[: 2 * STEP], other):
+        with pytest.raises(exc.ResumableUploadError, match="another call has gone on from byte 0"):
+            storage.resumable_resume(travelled(begun), piece)
+    second = storage.resumable_resume(first, BODY[STEP : 2 * STEP])
+    for old, piece in ((begun, other[:STEP]), (first, other[:STEP]), (first, other[STEP:])):
+        with pytest.raises(exc.ResumableUploadError):
+            storage.resumable_resume(travelled(old), piece)
+        assert storage.resumable_refresh(travelled(old)) == second
+    made = storage.resumable_resume(second, BODY[2 * STEP :])
+    for old, piece in ((begun, other[:STEP]), (begun, other), (first, other[STEP:]), (second, other[2 * STEP :])):
+        with pytest.raises((exc.ResumableUploadError, exc.MissingFileError)):
+            storage.resumable_resume(travelled(old), piece)
+    assert (storage.content("x"), storage.analyze("x")) == (BODY, made)
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x"], "those who came late leave nothing"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_race_from_one_state(kind: str) -> None:
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    data = storage.resumable_start("x", len(BODY))
+    content = b""
+    for size in (STEP, 2 * STEP, 100):
+        start = threading.Barrier(8)
+
+        def go(number: int, size: int = size, state: FileData = data, start: Any = start) -> tuple[int, Any]:
+            start.wait()
+            try:
+                return number, storage.resumable_resume(travelled(state), bytes([number]) * size)
+            except exc.ResumableUploadError as error:
+                return number, error
+
+        with ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(go, range(8)))
+        ((winner, data),) = [result for result in results if isinstance(result[1], FileData)]
+        content += bytes([winner]) * size
+    assert storage.content("x") == content
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x"]
+
+
+@pytest.mark.parametrize("verb", ["put", "multipart_put", "resumable_send", "multipart_complete"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_that_dies_anywhere_holds_back_nobody(kind: str, verb: str) -> None:
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    for fatal in range(1, 4):
+        data = storage.resumable_start("x", len(PNG), content_type="image/png", overwrite=True)
+        data = storage.resumable_resume(data, PNG[:STEP])
+        seen = 0
+
+        def kill(called: str, key: str, fatal: int = fatal) -> None:
+            nonlocal seen
+            seen += called == verb
+            if called == verb and seen == fatal:
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            storage.wrapped(lambda inner, kill=kill: Hooked(inner, kill)).resumable_resume(data, PNG[STEP:])
+        now = storage.resumable_refresh(travelled(data))
+        if now.storage_data:
+            assert storage.resumable_refresh(travelled(now)) == now
+            now = storage.resumable_resume(travelled(now), PNG[now.storage_data["uploaded"] :])
+        assert storage.content("x") == PNG
+        assert storage.analyze("x").content_type == "image/png"
+        assert [entry.key for entry in entries_of(backend.list(""))] == ["x"]
+        assert backend.open == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_type_of_pieces_is_refused_with_and_without_a_kill(kind: str) -> None:
+    storage, backend = double(KINDS[kind], part_size=STEP)
+    for lost in (False, True):
+        begun = storage.resumable_start("x", len(PNG), content_type="text/plain")
+        assert storage.resumable_refresh(travelled(begun)) == begun
+        sent = storage.resumable_resume(begun, PNG[:STEP])
+        assert storage.resumable_refresh(travelled(begun)) == storage.resumable_refresh(sent) == sent
+        data = storage.resumable_refresh(begun) if lost else sent
+        with pytest.raises(exc.UploadTypeMismatchError, match="declared was text/plain, the content is image/png"):
+            storage.resumable_resume(data, PNG[STEP:])
+        assert not storage.exists("x")
+        storage.resumable_remove(data)
+    assert [*entries_of(backend.list("")), *backend.open] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_progress_nothing_changes(kind: str) -> None:
+    storage, _ = double(KINDS[kind], part_size=STEP)
+    sending = "resumable_send" if kind == "session" else "multipart_put"
+
+    def fail(verb: str, key: str) -> None:
+        if verb == sending:
+            raise exc.PermissionError("no")
+
+    failing = storage.wrapped(lambda inner: Hooked(inner, fail))
+    data = storage.resumable_start("x", len(BODY), content_type="a/b")
+    for _ in range(2):
+        assert storage.resumable_refresh(travelled(data)) == data
+        for _ in range(2):
+            with pytest.raises(exc.PermissionError):
+                failing.resumable_resume(data, BODY[data.storage_data["uploaded"] :])
+            assert storage.resumable_refresh(travelled(data)) == data
+        data = storage.resumable_resume(data, BODY[:STEP])
+
+
+def test_cleanup_keeps_what_a_living_upload_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, backend = double(LATE)
+    data = storage.multipart_start("x", len(PNG), content_type="text/plain")
+    storage.multipart_update(data, PNG[:STEP], 0)
+    begun = time.time()
+    monkeypatch.setattr(time, "time", lambda: begun + 3600)
+    backend._bucket.uploads[data.storage_data["upload_id"]].started = datetime.fromtimestamp(begun + 3600, UTC)
+    parts = backend._bucket.uploads[data.storage_data["upload_id"]].parts
+    parts[0] = (dataclasses.replace(parts[0][0], modified=None), parts[0][1])
+    assert storage.cleanup_uploads(60) == 0
+    storage.multipart_update(storage.multipart_refresh(data), PNG[STEP:], 1)
+    with pytest.raises(exc.UploadTypeMismatchError):
+        storage.multipart_complete(data)
+    assert storage.cleanup_uploads(0) == 1
+    assert list(entries_of(backend.list(""))) == []
 
 
 def test_a_piece_that_breaks_off() -> None:
@@ -407,7 +610,7 @@ def test_a_publication_that_was_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         storage.wrapped(lambda inner: Hooked(inner, hook)).multipart_complete(data)
     assert storage.multipart_remove(data) is True
-    assert [entry.key for entry in backend.list("")] == ["x"]
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x"]
     storage.multipart_start("z", 3)
     assert isinstance(backend, Double)
 
@@ -427,7 +630,7 @@ def test_killed_right_after_the_publication() -> None:
     assert storage.content("x") == b"abc"
     made = storage.multipart_complete(travelled(data))
     assert made == storage.analyze("x"), "one's own write is no conflict"
-    assert [entry.key for entry in backend.list("")] == ["x"]
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x"]
 
 
 def test_a_scratch_object_that_stays_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
@@ -448,7 +651,7 @@ def test_a_scratch_object_that_stays_is_no_failure(caplog: pytest.LogCaptureFixt
         "cleanup_uploads finds it): no"
     ] * 2
     assert storage.cleanup_uploads(0) == 2
-    assert [entry.key for entry in backend.list("")] == ["x", "y"]
+    assert [entry.key for entry in entries_of(backend.list(""))] == ["x", "y"]
 
 
 class NoRename(Double):
@@ -468,3 +671,33 @@ def test_no_bearer_secret_is_shown() -> None:
         storage.resumable_resume(dataclasses.replace(data, storage_data={**data.storage_data, "uploaded": "x"}), b"x")
     assert secret not in str(caught.value) + repr(caught.value)
     assert re.search("resumable", repr(data))
+
+
+def test_a_service_that_refuses_what_is_not_there_is_no_endless_loop() -> None:
+    storage, backend = double(PARTS, part_size=256 * KiB)
+
+    def refuse(verb: str, key: str) -> None:
+        if verb == "put" and "/number-" in key:
+            raise exc.ExistingFileError("no")
+
+    refused = storage.wrapped(lambda inner: Hooked(inner, refuse))
+    data = refused.resumable_start("x", 256 * KiB)
+    with pytest.raises(exc.ConnectionError, match="conditions are not honoured"):
+        refused.resumable_resume(data, bytes(256 * KiB))
+    assert storage.resumable_remove(data)
+    assert backend.open == []
+
+
+def test_who_takes_a_number_while_another_call_finishes_is_told_so() -> None:
+    storage, _ = double(PARTS, part_size=STEP)
+    data = storage.resumable_start("x", STEP)
+
+    def finished(verb: str, key: str) -> None:
+        if verb == "put" and "/number-" in key:
+            storage.resumable_resume(travelled(data), BODY[:STEP])
+            raise exc.ExistingFileError("the other has this number")
+
+    late = storage.wrapped(lambda inner: Hooked(inner, finished))
+    with pytest.raises(exc.ResumableUploadError, match="another call has finished"):
+        late.resumable_resume(data, bytes(STEP))
+    assert storage.content("x") == BODY[:STEP]

@@ -270,8 +270,8 @@ def test_werkzeug(storage: Storage) -> None:
     inner.seek(5)
     value = FileStorage(inner, filename="dir/né.csv", content_type="image/png")
     upload = make_upload(value)
-    assert (upload.filename, upload.size) == ("dir/né.csv", len(BODY) - 5)
-    stored(storage, upload, BODY[5:])
+    assert (upload.filename, upload.size) == ("dir/né.csv", len(BODY))
+    stored(storage, upload, BODY)
     assert not inner.closed
     assert inner.tell() == len(BODY)
     assert make_upload(FileStorage(io.BytesIO(b"a,b"), "x.csv")).content_type == "text/csv"
@@ -303,10 +303,11 @@ def test_django(storage: Storage, tmp_path: Path) -> None:
             InMemoryUploadedFile(io.BytesIO(BODY), None, "i.bin", "x/y", len(BODY), None),
             temporary,
         ):
-            value.seek(3)
+            # As a validator reads that looks at the content: to its end.
+            value.read()
             upload = make_upload(value)
-            assert upload.size == len(BODY) - 3
-            stored(storage, upload, BODY[3:])
+            assert upload.size == len(BODY)
+            stored(storage, upload, BODY)
             assert not value.closed
             assert value.tell() == len(BODY)
     temporary.close()
@@ -323,8 +324,8 @@ def test_starlette(storage: Storage) -> None:
     inner.seek(2)
     value = UploadFile(inner, filename="a.bin")  # type: ignore[arg-type]
     upload = make_upload(value)
-    assert (upload.filename, upload.size) == ("a.bin", len(BODY) - 2)
-    stored(storage, upload, BODY[2:])
+    assert (upload.filename, upload.size) == ("a.bin", len(BODY))
+    stored(storage, upload, BODY)
     assert not inner.closed
     asyncio.run(value.close())
 

@@ -105,7 +105,7 @@ def test_modes(storage: Storage) -> None:
             storage.open("a", mode)
     with pytest.raises(ValueError, match="binary mode takes no encoding"):
         storage.open("a", "wb", encoding="utf-8")
-    with pytest.raises(TypeError, match="reading takes no overwrite"):
+    with pytest.raises(exc.StorageDataError, match="reading takes no overwrite"):
         storage.open("a", "rb", overwrite=True)
     with pytest.raises(exc.LocationError, match=r"storage 's': open '../a': the segment"):
         storage.open("../a", "wb")

@@ -13,7 +13,7 @@ import pytest
 from faults.proxy import FaultProxy
 from faults.strict_s3 import StrictS3
 
-from . import azure, gcs, s3, tls
+from . import azure, gcs, nginx, real_s3, s3, tls
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,51 @@ def moto_server() -> Iterator[s3.S3Server]:
 @pytest.fixture(scope="session")
 def moto_tls_server() -> Iterator[s3.S3Server]:
     server = s3.start(tls=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", params=["seaweedfs", "rclone"])
+def real_s3_server(request: pytest.FixtureRequest) -> Iterator[real_s3.RealS3]:
+    """SeaweedFS and rclone's server, one after the other."""
+    yield from _real(request.param)
+
+
+@pytest.fixture(scope="session")
+def rclone_server() -> Iterator[real_s3.RealS3]:
+    yield from _real("rclone")
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_server() -> Iterator[real_s3.RealS3]:
+    yield from _real("seaweedfs")
+
+
+@pytest.fixture(scope="session")
+def nginx_before() -> Iterator[Callable[..., real_s3.RealS3]]:
+    """`nginx_before(server, *options)`: a server as it is seen through nginx; all end after the run."""
+    if not nginx.is_installed():
+        pytest.skip("nginx is not installed: apt-get install nginx-light")
+    with contextlib.ExitStack() as stack:
+
+        def start(server: real_s3.RealS3, *options: str) -> real_s3.RealS3:
+            front = nginx.before(server, *options)
+            stack.callback(front.stop)
+            return front
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def nginx_server(seaweedfs_server: real_s3.RealS3, nginx_before: Callable[..., real_s3.RealS3]) -> real_s3.RealS3:
+    """SeaweedFS behind nginx that lets bodies of any size through."""
+    return nginx_before(seaweedfs_server, "client_max_body_size 0")
+
+
+def _real(kind: str) -> Iterator[real_s3.RealS3]:
+    if not real_s3.is_installed(kind):
+        pytest.skip(f"{kind} is not installed: its wheel is for Linux")
+    server = real_s3.start(kind)
     yield server
     server.stop()
 

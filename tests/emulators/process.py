@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import collections
+import contextlib
 import os
 import queue
+import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 5.0
@@ -96,3 +99,32 @@ class ServerProcess:
         if not address:
             raise RuntimeError(f"the server did not start: {''.join(self._tail).strip() or 'it said nothing'}")
         return address
+
+
+ABOVE = 10_000
+"""Some servers also take the port so much higher (SeaweedFS for gRPC)."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports for servers that must be told theirs, below the range that the system gives to connections."""
+    with contextlib.ExitStack() as stack:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            found = 20_000 + port % 10_000
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", found)))
+                stack.enter_context(socket.create_server(("127.0.0.1", found + ABOVE)))
+                ports.append(found)
+        return ports
+
+
+@contextlib.contextmanager
+def end_with_input(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """In a child: let a server run until standard input is closed, or the start in the body fails."""
+    try:
+        yield
+        sys.stdin.read()
+    finally:
+        process.kill()
+        process.wait()

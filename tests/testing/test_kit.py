@@ -60,10 +60,15 @@ def test_errors_may_be_classes_functions_and_foreign(storage: fk.Storage):
 
 
 def test_a_lost_answer_is_done_and_not_told(storage: fk.Storage):
-    broken, _ = faulty(storage, Rule(verb="delete", lost=True, times=None))
+    broken, faults = faulty(storage, Rule(verb="delete", lost=True, times=None))
     storage.upload("x", b"x")
-    with pytest.raises(exc.ConnectionError):
+    assert broken.remove("x"), "a look shows that it is gone"
+    assert not storage.exists("x")
+    storage.upload("x", b"x")
+    faults.on("head", error=exc.ConnectionError("down"), times=None)
+    with pytest.raises(exc.ConnectionError) as caught:
         broken.remove("x")
+    assert caught.value.uncertain
     assert not storage.exists("x")
 
 
@@ -109,8 +114,10 @@ def test_bodies_are_spoiled(storage: fk.Storage):
 def test_what_is_sent_is_spoiled(storage: fk.Storage):
     broken, faults = faulty(limited(storage, put_max=5), Rule(verb="put", flip=0), Rule(verb="multipart_put", flip=1))
     broken.upload("small", b"aaaa")
-    assert storage.content("small") == b"`aaa"
-    small = fk.make_storage("small", {"type": "memory", "part_size": 4})
+    assert storage.backend.read("small").read() == b"`aaa"
+    with pytest.raises(exc.CorruptedFileError):
+        storage.content("small")
+    small = fk.make_storage("small", {"type": "memory", "part_size": 4, "verify_reads": "never"})
     broken, faults = faulty(small, Rule(verb="multipart_put", flip=1, nth=2))
     broken.upload("large", b"aaaaaaaa")
     assert sorted(small.content("large")) == sorted(b"aaaaaaa`")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import socketserver
 import struct
@@ -175,6 +176,9 @@ class Handler(BaseHTTPRequestHandler):
         empty = self.command == "HEAD" or response.status in (204, 304)
         chunked = response.length is None and not empty
         headers = [("Date", formatdate(usegmt=True)), ("Server", "UploadServer"), *response.headers]
+        if not response.header("X-GUploader-UploadID"):
+            # "Response headers": each answer has one, for Google's support.
+            headers.append(("X-GUploader-UploadID", secrets.token_urlsafe(24)))
         if chunked:
             headers.append(("Transfer-Encoding", "chunked"))
         elif response.status != 204 and response.length is not None:

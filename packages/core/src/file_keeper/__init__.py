@@ -11,6 +11,8 @@
 Change ``type`` (and where the bucket lies) and nothing else changes.
 """
 
+import typing as _typing
+
 from . import exc, types
 from .backend import Capability, Settings
 from .data import FileData, Location
@@ -20,7 +22,11 @@ from .storage import SignedAction, SignedURL, Storage
 from .streams import HashingReader, IterableBytesReader
 from .upload import Upload, make_upload
 
+if _typing.TYPE_CHECKING:
+    from .aio import AsyncStorage
+
 __all__ = [
+    "AsyncStorage",
     "Capability",
     "FileData",
     "HashingReader",
@@ -42,3 +48,11 @@ __all__ = [
     "parse_filesize",
     "types",
 ]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name == "AsyncStorage":  # brings anyio along
+        from .aio import AsyncStorage
+
+        return AsyncStorage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,17 +12,24 @@ from typing import Any
 from . import exc, hashing
 from .backend import Limits, ObjectInfo
 from .data import FileData
-from .resilience.retry import TOKEN
+
+TOKEN = "fk_token"
+"""The reserved metadata name of the random token of one create (contract 6.1.3); sent as :func:`named` says."""
 
 HASH = "fk_hash"
-"""The reserved metadata key of a recorded hash, ``algorithm:hex``."""
+"""The reserved metadata name of a recorded hash, ``algorithm:hex``; sent as :func:`named` says."""
 
 MD5 = "md5chksum"
 """The metadata key under which rclone and others record an MD5 on S3, as base64."""
 
-_KEY = re.compile("[a-z][a-z0-9_]*")
-_VALUE = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")
+# Names that go as they are. nginx drops headers with an underscore, which breaks the signature of the request; Ceph and
+# Swift turn it into a dash. Azure takes identifiers only.
+_PLAIN = {"identifiers": re.compile("[a-z][a-z0-9_]*"), "headers": re.compile("[a-z][a-z0-9-]*")}
+# What a proxy may change of a value, or a service drop: outer and double spaces, an empty one.
+_VALUE = re.compile("[!-~]+(?: [!-~]+)*")
+_HEADER = re.compile("(?:[!-~](?:[ -~]*[!-~])?)?")
 _WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=", re.IGNORECASE)
+_OURS = re.compile("fk[-_]", re.IGNORECASE)
 _HEX = "fk_x"
 _HEADERS = {
     name.lower(): name for name in ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language")
@@ -33,7 +40,35 @@ _TOKEN_SIZE = len(TOKEN) + 16
 
 
 def _is_ours(key: str) -> bool:
-    return key.startswith("fk_") or key == MD5
+    return _OURS.match(key) is not None or key.lower() == MD5
+
+
+def named(name: str, limits: Limits) -> str:
+    """Return one of our names as this provider carries it."""
+    return name.replace("_", "-") if limits.metadata_names == "headers" else name
+
+
+def _own(raw: Mapping[str, str]) -> dict[str, str]:
+    """Return what is ours of metadata, by our names, in whatever case and with whichever separator it came back."""
+    return {key.lower().replace("-", "_"): value for key, value in raw.items() if _is_ours(key)}
+
+
+def _user_key(key: str) -> str | None:
+    """Return the user's name of encoded metadata; ``None`` for what is ours."""
+    if not _is_ours(key):
+        return key
+    if key[2:4].lower() not in ("-x", "_x"):
+        return None
+    try:
+        return bytes.fromhex(key[len(_HEX) :]).decode()
+    except ValueError:
+        return None
+
+
+def _sent_key(key: str, names: str) -> str:
+    if _PLAIN[names].fullmatch(key):
+        return key
+    return ("fk-x" if names == "headers" else _HEX) + key.encode().hex()
 
 
 def new_token() -> str:
@@ -41,31 +76,40 @@ def new_token() -> str:
     return os.urandom(8).hex()
 
 
-def encode(metadata: Mapping[str, str], limits: Limits, algorithm: str) -> dict[str, str]:
-    """Give metadata in its encoded form: names of ``[a-z][a-z0-9_]*``, values of printable ASCII.
+def token_of(metadata: Mapping[str, str]) -> str:
+    """Return the token in encoded metadata, ``""`` where there is none."""
+    return _own(metadata).get(TOKEN, "")
 
-    Other names become ``fk_x`` and the hex of their UTF-8, other values an RFC 2047 encoded word.
+
+def encode(metadata: Mapping[str, str], limits: Limits, algorithm: str) -> dict[str, str]:
+    """Return metadata in its encoded form: names as the provider carries them, values of printable ASCII.
+
+    Other names become ``fk-x`` or ``fk_x`` and the hex of their UTF-8, other values an RFC 2047 encoded word.
 
     :param algorithm: of the hash that may be recorded beside it: what it takes counts
     :raises ContentError: for what cannot be sent: reserved or empty names, line breaks, too much
     """
     result: dict[str, str] = {}
+    size = 0
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise exc.ContentError(f"metadata is text by name, not {key!r}: {value!r}")
         if not key or "\r" in key + value or "\n" in key + value or "\0" in key + value:
             raise exc.ContentError(f"metadata {key!r}: an empty name, line breaks and NUL cannot be kept")
         if _is_ours(key):
-            raise exc.ContentError(f"metadata {key!r}: the names fk_... and {MD5} are reserved")
+            raise exc.ContentError(f"metadata {key!r}: the names fk-..., fk_... and {MD5} are reserved")
         try:
-            name = key if _KEY.fullmatch(key) else _HEX + key.encode().hex()
+            name = _sent_key(key, limits.metadata_names)
+            # Every provider's form is counted, so that what fits here fits after a change of the type.
+            size += max(len(_sent_key(key, names)) for names in _PLAIN)
             if not _VALUE.fullmatch(value) or _WORD.search(value):
                 value = f"=?utf-8?b?{base64.b64encode(value.encode()).decode('ascii')}?="
         except UnicodeEncodeError:
             raise exc.ContentError(f"metadata {key!r}: lone surrogates cannot be kept") from None
         result[name] = value
+        size += len(value)
     own = _TOKEN_SIZE + len(HASH) + len(algorithm) + 1 + 2 * hashing.digest_size(algorithm)
-    size = sum(len(key) + len(value) for key, value in result.items()) + own
+    size += own
     if result and size > limits.metadata_max:
         raise exc.ContentError(
             f"the metadata takes {size} bytes in its encoded form ({own} of them our own), "
@@ -77,13 +121,9 @@ def encode(metadata: Mapping[str, str], limits: Limits, algorithm: str) -> dict[
 def decode(raw: Mapping[str, str]) -> dict[str, str]:
     """Give the user's metadata out of its encoded form; what is ours is left out."""
     result: dict[str, str] = {}
-    for key, value in raw.items():
-        if key.startswith(_HEX):
-            try:
-                key = bytes.fromhex(key[len(_HEX) :]).decode()
-            except ValueError:
-                continue
-        elif _is_ours(key.lower()):
+    for sent, value in raw.items():
+        key = _user_key(sent)
+        if key is None:
             continue
         if found := _WORD.fullmatch(value):
             try:
@@ -101,12 +141,13 @@ def record(digests: Mapping[str, str], algorithm: str, native: Iterable[str], li
         return {}
     if algorithm == "md5" and limits.md5_metadata:
         return {limits.md5_metadata: hashing.to_base64(value)}
-    return {HASH: f"{algorithm}:{value}"}
+    return {named(HASH, limits): f"{algorithm}:{value}"}
 
 
 def recorded(raw: Mapping[str, str]) -> dict[str, str]:
     """Give the hashes that metadata records, algorithm to hex."""
     result: dict[str, str] = {}
+    raw = _own(raw)
     algorithm, _, value = raw.get(HASH, "").partition(":")
     if value and hashing.is_hex(value, algorithm):
         result[algorithm] = value.lower()
@@ -115,9 +156,25 @@ def recorded(raw: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def without_ours(raw: Mapping[str, str]) -> dict[str, str]:
-    """Give encoded metadata without what is true only of one object: its token and its hash."""
-    return {key: value for key, value in raw.items() if key not in (TOKEN, HASH, MD5)}
+def without_ours(raw: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    """Return encoded metadata for a copy: without what is true of one object only, its token and its hash.
+
+    Names are those that we send today, whoever wrote them, and when.
+    """
+    result: dict[str, str] = {}
+    for sent, value in raw.items():
+        key = _user_key(sent)
+        if key is not None:
+            result[_sent_key(key, limits.metadata_names)] = value
+        elif not _own({sent: value}).keys() & {TOKEN, HASH, MD5}:
+            result[named(sent, limits)] = value
+    return result
+
+
+def hash_of(raw: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    """Return the recorded hash of encoded metadata as it is sent with a copy."""
+    own = _own(raw)
+    return {named(name, limits) if name == HASH else name: own[name] for name in (HASH, MD5) if name in own}
 
 
 _PREFERRED = ("md5", "sha256", "sha512", "sha1", "crc64nvme", "crc32c")
@@ -192,7 +249,7 @@ def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:
             raise exc.ContentError(f"header {name}: {value!r} is not text")
         if name == "Content-Disposition":
             value = disposition(value)
-        if not _VALUE.fullmatch(value):
+        if not _HEADER.fullmatch(value):
             raise exc.ContentError(f"header {name}: {value!r} is not printable ASCII without outer spaces")
         if value:
             result[name] = value

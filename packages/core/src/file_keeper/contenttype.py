@@ -325,7 +325,7 @@ _MEDIA_TYPE = (
 
 
 def valid(content_type: str) -> bool:
-    """Tell whether a text is a media type that every provider can keep.
+    """Return whether a text is a media type that every provider can keep.
 
     RFC 9110, 8.3.1 (https://www.rfc-editor.org/rfc/rfc9110#name-media-type), with its parameters, in printable
     ASCII (so no CR, LF or tab) and at most 255 characters; outer spaces would not come back and are refused.
@@ -365,18 +365,25 @@ _SAME = {
     "image/x-ms-bmp": "image/bmp",
     "image/x-icon": "image/vnd.microsoft.icon",
 }
+
+
+def canonical(content_type: str) -> str:
+    """Return the one name of a media type, without its parameters."""
+    content_type = content_type.partition(";")[0].strip().lower()
+    return _SAME.get(content_type, content_type)
+
+
 _GENERIC = (ZIP, OLE, "application/gzip", "application/ogg")
 _MEDIA = ("image/", "audio/", "video/", "font/")
 
 
 def agrees(declared: str, detected: str) -> bool:
-    """Tell whether a content that looks like `detected` may be what was `declared`.
+    """Return whether a content that looks like `detected` may be what was `declared`.
 
     Only a plain contradiction is one: a picture, sound, film, font or PDF that is text or of another format, a text
     that is binary. What cannot be told by its bytes agrees with any.
     """
-    declared = declared.partition(";")[0].strip().lower()
-    declared, detected = _SAME.get(declared, declared), _SAME.get(detected, detected)
+    declared, detected = canonical(declared), canonical(detected)
     if declared == detected or UNKNOWN in (declared, detected) or detected == EMPTY:
         return True
     marked = (declared.startswith(_MEDIA) and not declared.endswith(("+xml", "+json"))) or declared == "application/pdf"

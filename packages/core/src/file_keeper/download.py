@@ -5,39 +5,59 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import Any
 
+from . import exc, hashing
 from .backend import Backend, ObjectInfo
 from .backend.contract import MiB
-from .reading import Reader
+from .reading import Reader, Verification, check_sum
 from .settings import Settings
 from .types import Progress
+from .workers import Workers
 
 _RANGE = 16 * MiB
 _BUFFER = 1 * MiB
 
 
 def download(
-    backend: Backend[Any], key: str, target: str | os.PathLike[str], settings: Settings, progress: Progress | None
+    backend: Backend[Any],
+    key: str,
+    target: str | os.PathLike[str],
+    settings: Settings,
+    progress: Progress | None,
+    verification: Verification,
 ) -> ObjectInfo:
-    """Write an object to a local path; what stands there is replaced when all is there.
+    """Write an object to a local path; what stands there is replaced when all is there and proved.
 
     :raises OSError: when the local file cannot be written
+    :raises CorruptedFileError: when the content is not the one that was stored
     """
     path = os.fspath(target)
     folder, name = os.path.split(os.path.abspath(path))
     info = backend.head(key)
     descriptor, staged = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            _fetch(backend, info, file.fileno(), settings, progress)
+        with os.fdopen(descriptor, "w+b", buffering=0) as file:
+            algorithm, expected = verification.choose(info)
+            found = _fetch(backend, info, file.fileno(), settings, progress, algorithm)
+            if algorithm:
+                check_sum(algorithm, found or _sum_of(file, algorithm), expected)
         os.chmod(staged, 0o666 & ~_umask())
         os.replace(staged, path)
     except BaseException:
         os.unlink(staged)
         raise
     return info
+
+
+def _sum_of(file: Any, algorithm: str) -> str:
+    hasher = hashing.new(algorithm)
+    buffer = memoryview(bytearray(_BUFFER))
+    file.seek(0)
+    while count := file.readinto(buffer):
+        hasher.update(buffer[:count])
+    return hasher.hexdigest()
 
 
 def _umask() -> int:
@@ -68,8 +88,14 @@ def _write_at(descriptor: int, view: memoryview, position: int, lock: threading.
 
 
 def _fetch(
-    backend: Backend[Any], info: ObjectInfo, descriptor: int, settings: Settings, progress: Progress | None
-) -> None:
+    backend: Backend[Any],
+    info: ObjectInfo,
+    descriptor: int,
+    settings: Settings,
+    progress: Progress | None,
+    algorithm: str,
+) -> str:
+    """Fetch all bytes; return their hash, ``""`` where ranges side by side leave it to a second look."""
     lock = threading.Lock()
     stop = threading.Event()
     done = 0
@@ -81,29 +107,41 @@ def _fetch(
             if progress is not None:
                 progress(done, info.size)
 
-    def piece(start: int, end: int) -> None:
+    def piece(start: int, end: int, algorithm: str) -> str:
         buffer = memoryview(bytearray(min(_BUFFER, max(1, end - start))))
         position = start
-        with Reader(backend, info.key, start, end, etag=info.etag) as reader:
+        hasher = hashing.new(algorithm) if algorithm else None
+        with Reader(backend, info.key, start, end, etag=info.etag, size=info.size) as reader:
             while not stop.is_set() and (count := reader.readinto(buffer)):
+                if hasher is not None:
+                    hasher.update(buffer[:count])
                 _write_at(descriptor, buffer[:count], position, lock)
                 position += count
                 tell(count)
+        if position != end and not stop.is_set():
+            raise exc.ConnectionError(f"bytes {position} to {end} of the content did not come", retryable=True)
+        return hasher.hexdigest() if hasher is not None else ""
 
-    if not backend.limits.ranges or info.size <= 2 * _RANGE or settings.max_concurrency == 1:
-        tell(0)
-        if info.size:
-            piece(0, info.size)
-        return
     tell(0)
-    with ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="file-keeper") as pool:
-        ranges = ((start, min(info.size, start + _RANGE)) for start in range(0, info.size, _RANGE))
-        futures = {pool.submit(piece, *bounds) for bounds in ranges}
+    if not backend.limits.ranges or info.size <= 2 * _RANGE or settings.max_concurrency == 1:
+        return piece(0, info.size, algorithm) if info.size else ""
+    # Only CRCs of ranges add up to that of the whole.
+    each = algorithm if algorithm in hashing.CRCS else ""
+    with Workers(settings.max_concurrency) as pool:
+        ranges = [(start, min(info.size, start + _RANGE)) for start in range(0, info.size, _RANGE)]
+        futures = [pool.submit(piece, *bounds, each) for bounds in ranges]
         try:
-            finished = wait(futures, return_when=FIRST_EXCEPTION).done
-            for future in finished:
-                future.result()
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done():
+                    future.result()
         except BaseException:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+    if not each:
+        return ""
+    whole = hashing.new(each).hexdigest()
+    for (start, end), future in zip(ranges, futures, strict=True):
+        whole = hashing.combine(each, whole, future.result(), end - start)
+    return whole

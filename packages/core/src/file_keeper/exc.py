@@ -15,7 +15,7 @@ import builtins
 import io
 from typing import Any
 
-_FIELDS = ("storage", "operation", "location", "code", "status", "request_id", "retryable", "retry_after")
+_FIELDS = ("storage", "operation", "location", "code", "status", "request_id", "retryable", "retry_after", "uncertain")
 
 
 def _rebuild(cls: type[FilesError], message: str, state: dict[str, Any]) -> FilesError:
@@ -36,6 +36,8 @@ class FilesError(Exception):
     :param request_id: the provider's id of the request, for its support
     :param retryable: the same call may succeed later
     :param retry_after: seconds that the provider asked to wait, 0 if it did not
+    :param uncertain: an attempt of this call went unanswered and nothing proved what became of it: the write may have
+        happened
     """
 
     storage: str
@@ -46,6 +48,7 @@ class FilesError(Exception):
     request_id: str
     retryable: bool
     retry_after: float
+    uncertain: bool
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class FilesError(Exception):
         request_id: str = "",
         retryable: bool = False,
         retry_after: float = 0.0,
+        uncertain: bool = False,
     ):
         super().__init__(message)
         self.message = message
@@ -70,6 +74,7 @@ class FilesError(Exception):
         self.request_id = request_id
         self.retryable = retryable
         self.retry_after = retry_after
+        self.uncertain = uncertain
 
     def within(self, storage: str = "", operation: str = "", location: str = "") -> None:
         """Fill in what is not known yet of where the error happened; what is known stays."""
@@ -90,6 +95,8 @@ class FilesError(Exception):
             facts.append(f"request {self.request_id}")
         if self.retryable:
             facts.append("may succeed later")
+        if self.uncertain:
+            facts.append("an attempt went unanswered: the write may have happened")
         text = self.message or type(self).__name__
         return ": ".join([*where, text]) + (f" ({', '.join(facts)})" if facts else "")
 
@@ -163,6 +170,10 @@ class ChangedFileError(LocationError):
 
 class StorageDataError(StorageError, ValueError):
     """Data given to or kept by a storage makes no sense: a negative range, a broken record."""
+
+
+class CorruptedFileError(StorageDataError):
+    """The content read is not the content stored: its hash is another than the one kept with the object."""
 
 
 class ExtrasError(FilesError):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
-from . import exc, hashing
+from . import calls, exc, hashing
 from .backend import Limits
 from .backend.contract import MiB
+from .ending import Transfer
 from .settings import humanize_filesize
 from .types import Progress
 from .upload import Upload
@@ -54,17 +56,50 @@ def monotonic(progress: Progress) -> Progress:
     return tell
 
 
-class Reader:
-    """Reads an upload once: hashes, counts, compares with what was declared, tells the progress."""
+class Tally:
+    """Counts and hashes what passes, and compares it with what was declared."""
 
-    def __init__(self, upload: Upload, algorithms: set[str], progress: Progress | None):
+    def __init__(self, algorithms: Iterable[str]):
         self.size = 0
+        self._hashers = {name: hashing.new(name) for name in algorithms}
+        self._final: tuple[int, dict[str, str]] = (-1, {})
+
+    def add(self, view: memoryview) -> None:
+        """Account for bytes."""
+        self.size += len(view)
+        for hasher in self._hashers.values():
+            hasher.update(view)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The hashes of what was read."""
+        if self._final[0] != self.size:
+            self._final = self.size, {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
+        return self._final[1]
+
+    def verify(self, expected: Mapping[str, str]) -> None:
+        """Compare with declared hashes. :raises UploadHashMismatchError: when one differs"""
+        found = self.digests
+        for name, value in expected.items():
+            if name in found and found[name] != value:
+                raise exc.UploadHashMismatchError(f"the {name} of the content is {found[name]}, declared was {value}")
+
+
+class Reader(Tally):
+    """Reads an upload once: hashes, counts, compares with what was declared, tells the progress.
+
+    :param transfer: what the reading belongs to; it ends with that
+    """
+
+    def __init__(
+        self, upload: Upload, algorithms: set[str], progress: Progress | None, transfer: Transfer | None = None
+    ):
+        super().__init__(algorithms)
+        self.transfer = transfer
         self.ended = False
         self._upload = upload
-        self._hashers = {name: hashing.new(name) for name in algorithms}
         self._head = memoryview(b"")
         self._progress = progress
-        self._final: dict[str, str] | None = None
 
     def look(self, size: int) -> memoryview:
         """Read up to `size` bytes ahead; :meth:`fill` gives them again."""
@@ -86,11 +121,15 @@ class Reader:
     def _take(self, target: memoryview) -> int:
         if self.ended:
             return 0
+        if self.transfer is not None:
+            self.transfer.check()
         count = self._upload.read_into(target)
+        if self.transfer is not None:
+            self.transfer.check()
         self.ended = count < len(target)
-        self.size += count
-        for hasher in self._hashers.values():
-            hasher.update(target[:count])
+        if self.ended:
+            calls.source_ended()
+        self.add(target[:count])
         declared = self._upload.size
         if declared is not None and (self.size > declared or (self.ended and self.size < declared)):
             raise exc.UploadSizeMismatchError(
@@ -98,20 +137,6 @@ class Reader:
                 + (f"the source gave {self.size}" if self.ended else "the source gives more")
             )
         return count
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """The hashes of what was read."""
-        if self._final is None or not self.ended:
-            self._final = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
-        return self._final
-
-    def verify(self, expected: Mapping[str, str]) -> None:
-        """Compare with declared hashes. :raises UploadHashMismatchError: when one differs"""
-        found = self.digests
-        for name, value in expected.items():
-            if name in found and found[name] != value:
-                raise exc.UploadHashMismatchError(f"the {name} of the content is {found[name]}, declared was {value}")
 
     def tell(self, done: int) -> None:
         """Tell the user's callback how many bytes are sent; it may raise, which cancels the upload."""
@@ -180,6 +205,52 @@ class Pipe:
             with self._changed:
                 self._free.append(memoryview(view.obj))
                 self._changed.notify_all()
+
+
+class Direct:
+    """A :class:`~file_keeper.backend.Source` that reads as it is drained, where no other thread can be started.
+
+    :param finish: called when all is read, before the backend learns that; returns the hashes
+    """
+
+    def __init__(self, size: int | None, chunk: int, reader: Reader, finish: Callable[[], dict[str, str]]):
+        self.size = size
+        self.digests: dict[str, str] = {}
+        self._buffer = memoryview(bytearray(chunk))
+        self._reader = reader
+        self._finish = finish
+        self._failure: BaseException | None = None
+
+    def __iter__(self) -> Iterator[memoryview]:
+        ended = False
+        while not ended:
+            try:
+                count = self._reader.fill(self._buffer)
+                ended = count < len(self._buffer)
+                if not ended:
+                    self._reader.tell(self._reader.size)
+            except BaseException as error:
+                raise self._failed(error) from error
+            if count:
+                yield self._buffer[:count]
+        try:
+            self.digests = self._finish()
+        except BaseException as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> exc.ContentError:
+        self._failure = error
+        return exc.ContentError("the upload was aborted")
+
+    @contextlib.contextmanager
+    def its_own_error(self) -> Generator[None]:
+        """Raise what reading failed with, whatever the backend makes of that."""
+        try:
+            yield
+        except BaseException:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
 
 
 def fill_piece(reader: Reader, buffer: bytearray) -> memoryview:

@@ -85,7 +85,7 @@ def are_plain(locations: Sequence[str], *, room: int) -> bool:
     """
     if not locations:
         return True
-    joined = "/" + "/".join(locations)
+    joined = "/" + "/".join(locations) + "/"
     # What is printable in Python's sense has none of the characters that are refused, and is known much faster.
     return (
         (joined.isprintable() or not _REFUSED.search(joined))
@@ -95,11 +95,11 @@ def are_plain(locations: Sequence[str], *, room: int) -> bool:
 
 
 def can_begin(prefix: str, *, room: int = MAX_KEY) -> bool:
-    """Tell whether any location at all begins with these characters."""
+    """Return whether any location at all begins with these characters."""
     # Its last segment may go on, so what makes a whole one special says nothing yet.
     return not problem(prefix + "x", room=room + 1)
 
 
 def is_reserved(key: str) -> bool:
-    """Tell whether a key lies under the reserved segment."""
+    """Return whether a key lies under the reserved segment."""
     return RESERVED in key and RESERVED in key.split("/")

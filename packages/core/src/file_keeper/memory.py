@@ -7,7 +7,8 @@ import itertools
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -16,14 +17,20 @@ from .backend import (
     Backend,
     Body,
     Limits,
+    LinkSigner,
     MultipartRef,
     ObjectInfo,
     OpenUpload,
+    Page,
     Part,
-    Prefix,
     Settings,
+    SignAction,
+    SignedRequest,
+    SignOptions,
     Source,
     WriteOptions,
+    check_base_url,
+    cut_pages,
 )
 from .settings import Reference, option
 from .streams import BufferReader
@@ -35,11 +42,19 @@ class MemorySettings(Settings):
     """Options of a storage in memory.
 
     :param bucket: a name shared in the process, or a mutable mapping of the program; without it the storage is private
+    :param base_url: address at which the link application of ``file-keeper-web`` answers: gives links
+    :param public: whether that application shows the files to everybody, or through signed links only
+    :param signing_key: key of signed links, or a list of them: the first one signs, all are accepted
     """
 
     bucket: Any = option("any", "")
+    base_url: str = option("text")
+    public: bool = option("bool", False)
+    signing_key: tuple[str, ...] = option("keys", secret=True)
 
     def validate(self) -> None:
+        if isinstance(self.base_url, str) and self.base_url:  # pyright: ignore[reportUnnecessaryIsInstance]
+            check_base_url(self.base_url)
         if not isinstance(self.bucket, str | Reference | MutableMapping):
             raise exc.InvalidStorageConfigurationError(
                 f"option 'bucket' must be text or a mutable mapping, not a {type(self.bucket).__name__}"
@@ -105,7 +120,10 @@ class MemoryBackend(Backend[MemorySettings]):
         late_metadata=True,
         local=True,
         ranges=False,
+        sign_bounds=frozenset(("size", "hash")),
     )
+    page_size = 1000
+    """Keys of one page of a listing."""
 
     def __init__(self, settings: MemorySettings):
         super().__init__(settings)
@@ -141,27 +159,19 @@ class MemoryBackend(Backend[MemorySettings]):
         if etag and found.info.etag != etag:
             raise exc.ChangedFileError("the file is another version")
         view = memoryview(found.data)[start:end]
-        return Body(found.info, len(view), BufferReader(view))
+        return Body(found.info, len(view), BufferReader(view), start=min(start, len(found.data)))
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        keys = sorted(
-            (key for key in list(self._bucket.objects) if key.startswith(prefix)),
-            key=lambda key: key.encode("utf-8", "surrogatepass"),
-        )
-        after = start_after.encode("utf-8", "surrogatepass")
-        last = ""
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        keys = sorted(key for key in list(self._bucket.objects) if key > start_after and key.startswith(prefix))
+        infos = self._there(keys)
+        return cut_pages(infos, prefix, start_after=start_after, delimiter=delimiter, size=self.page_size)
+
+    def _there(self, keys: Iterable[str]) -> Iterator[ObjectInfo]:
         for key in keys:
-            at = key.find(delimiter, len(prefix)) if delimiter else -1
-            if at >= 0:
-                common = key[: at + len(delimiter)]
-                if common != last and common.encode("utf-8", "surrogatepass") > after:
-                    yield Prefix(common)
-                last = common
-            elif key.encode("utf-8", "surrogatepass") > after:
-                try:
-                    yield self._get(key).info
-                except exc.MissingFileError:
-                    continue  # removed while we were listing
+            with suppress(exc.MissingFileError):  # removed while we were listing
+                yield self._get(key).info
 
     def _check(self, key: str, options: WriteOptions) -> None:
         """Decide the conditions; the lock is held."""
@@ -289,3 +299,24 @@ class MemoryBackend(Backend[MemorySettings]):
 
     def check(self) -> None:
         """Memory is there."""
+
+    def _links(self) -> LinkSigner:
+        signer = LinkSigner.of(self.settings)
+        assert signer is not None, "the verbs sign and url need base_url"
+        return signer
+
+    def _location(self, key: str) -> str:
+        return key[len(self.settings.path) + 1 :] if self.settings.path else key
+
+    def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        return self._links().sign(action, self._location(key), options)
+
+    def url(self, key: str) -> str:
+        return self._links().url(self._location(key))
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        lacking = (
+            {"sign", "url"} if not self.settings.base_url else {"sign"} if not self.settings.signing_key else set[str]()
+        )
+        return super().verbs - lacking

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import exc
-from .backend import Backend, Body, Limits, ObjectInfo, Prefix, Settings, Source, WriteOptions
+from .backend import Backend, Body, Limits, ObjectInfo, Page, Settings, Source, WriteOptions
 from .types import Buffer
 
 
@@ -20,7 +20,9 @@ class NullBackend(Backend[Settings]):
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
         raise exc.MissingFileError("the null storage has no files")
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
         return iter(())
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import exc
-from .backend import Backend, Body
+from . import attributes, exc, hashing
+from .backend import Backend, Body, ObjectInfo
 from .backend.contract import MiB
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 log = logging.getLogger("file_keeper")
+
+T = TypeVar("T")
 
 CHUNK = 1 * MiB
 """Bytes of a chunk of a stream."""
@@ -33,13 +36,62 @@ def _quiet(_: exc.FilesError) -> None:
     pass
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verification:
+    """Which hash of an answer is compared when a content has been read as a whole (the option ``verify_reads``).
+
+    :param mode: ``"auto"``: CRCs always, other hashes up to `threshold`; ``"always"``; ``"never"``
+    :param threshold: bytes up to which ``"auto"`` computes a hash that costs more than the transfer
+    """
+
+    mode: str = "auto"
+    threshold: int = 8 * MiB
+
+    def choose(self, info: ObjectInfo) -> tuple[str, str]:
+        """Return the algorithm to compare and the hash expected, ``("", "")`` for none."""
+        if self.mode == "never":
+            return "", ""
+        known = attributes.all_digests(info)
+        for algorithm in hashing.CRCS:
+            if algorithm in known:
+                return algorithm, known[algorithm]
+        if self.mode == "always" or 0 <= info.size <= self.threshold:
+            for algorithm, value in known.items():
+                if hashing.digest_size(algorithm):
+                    return algorithm, value
+        return "", ""
+
+
+NO_VERIFICATION = Verification("never")
+
+
+def check_sum(algorithm: str, found: str, expected: str) -> None:
+    """Compare the hash of a content that was read with the one its object is kept with.
+
+    :raises CorruptedFileError: when they differ
+    """
+    if found != expected:
+        raise exc.CorruptedFileError(
+            f"the content read has the {algorithm} {found}, the object is kept with {expected}: it was damaged in the "
+            "store or on its way, or changed by a tool that kept the old hash; read it again, or from a backup "
+            "(verify_reads 'never' reads it as it is)"
+        )
+
+
 class Reader(io.RawIOBase):
     """The bytes ``[start, end)`` of an object: iterable in chunks, readable, a context manager.
 
-    A connection that is lost half-way is opened again at the byte reached, pinned to the same version.
+    Every answer is checked here, once for all backends: it must be of the version asked for, begin at the byte asked
+    for and promise what was asked for. A connection that is lost half-way is opened again at the byte reached, and an
+    answer that is shorter is continued where it ended, both pinned to the same version.
 
+    :param etag: the version that is meant; ``""`` pins the version of the first answer
+    :param size: bytes of the whole object in that version, -1 when not known
+    :param verify: compares the hash of a whole object when its last byte was read
     :raises MissingFileError: when it is made, not at the first byte
     """
+
+    _body: Body | None = None  # there is nothing to close in one that was never made whole
 
     def __init__(
         self,
@@ -49,27 +101,33 @@ class Reader(io.RawIOBase):
         end: int | None = None,
         *,
         etag: str = "",
+        size: int = -1,
         tell: Tell = _quiet,
+        verify: Verification = NO_VERIFICATION,
     ):
         super().__init__()
         self._backend = backend
         self._key = key
         self._tell = tell
+        self._pin = etag
+        self._size = size
+        self._position = start
+        self._end = end
+        self._promised: int | None = 0
+        self._failures = 0
         try:
-            body = backend.read(key, start, end, etag=etag)
+            self._body = body = self._accept(backend.read(key, start, end, etag=etag))
         except exc.FilesError as error:
             tell(error)
             raise
-        self._body: Body | None = body
         self.info = body.info
-        self._position = start
-        self._end = start + body.length
-        self._failures = 0
+        self._algorithm, self._expected = verify.choose(body.info) if not start and end is None else ("", "")
+        self._hasher = hashing.new(self._algorithm) if self._algorithm else None
 
     @property
     def left(self) -> int:
-        """Bytes not read yet."""
-        return self._end - self._position
+        """Bytes not read yet; at least 1 where nothing tells how many."""
+        return 1 << 40 if self._end is None else max(0, self._end - self._position)
 
     def readable(self) -> bool:
         return True
@@ -81,6 +139,45 @@ class Reader(io.RawIOBase):
         if chunk := self.read(CHUNK):
             return chunk
         raise StopIteration
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def _accept(self, body: Body) -> Body:
+        """Check an answer; close and refuse one that is not what was asked for."""
+        wrong = self._judge(body)
+        if wrong is not None:
+            with suppress(Exception):
+                body.close()
+            raise wrong
+        self._pin = self._pin or body.info.etag
+        self._promised = body.length
+        if body.info.size >= 0:
+            self._size = body.info.size
+        if self._size >= 0:
+            self._end = self._size if self._end is None else min(self._end, self._size)
+        elif not body.length and body.length is not None:
+            self._end = self._position  # of unknown size, and nothing is left
+        return body
+
+    def _judge(self, body: Body) -> exc.FilesError | None:
+        etag, size = body.info.etag, body.info.size
+        if self._pin and etag != self._pin:
+            if etag:
+                return exc.ChangedFileError(
+                    "the answer is of another version than the one asked for: the file was replaced"
+                )
+            return exc.ConnectionError(
+                "the answer does not name the version that it is of, so it cannot be told from another one: the "
+                "service, or a proxy before it, drops the ETag"
+            )
+        if self._size >= 0 and 0 <= size != self._size:
+            return exc.ChangedFileError(f"the file had {self._size} bytes and has {size} now: it was replaced")
+        if body.length != 0 and body.start is not None and body.start != self._position:
+            return exc.ConnectionError(
+                f"bytes from {self._position} on were asked for and the answer begins at byte {body.start}: the "
+                "service, or a proxy before it, does not honour ranges"
+            )
+        return None
 
     def _reopen(self, error: exc.FilesError) -> None:
         """Open the rest again after a failure, or raise it."""
@@ -95,7 +192,7 @@ class Reader(io.RawIOBase):
     def _open(self) -> Body:
         # The pin keeps two versions from being mixed.
         try:
-            return self._backend.read(self._key, self._position, self._end, etag=self.info.etag)
+            return self._accept(self._backend.read(self._key, self._position, self._end, etag=self._pin))
         except exc.FilesError as error:
             self._tell(error)
             raise
@@ -116,48 +213,76 @@ class Reader(io.RawIOBase):
     def _short(self) -> exc.FilesError:
         return exc.ConnectionError(f"the content ended {self.left} bytes short", retryable=True)
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Give up to `size` bytes, ``b""`` only at the end; all that is left for -1."""
-        if size is None or size < 0:
-            return self.readall()
-        while self._check() and self.left and size:
+    def _room(self, wanted: int) -> int:
+        """Return how many of `wanted` bytes may be taken of this answer."""
+        most = min(wanted, self.left)
+        return most if self._promised is None else min(most, self._promised)
+
+    def _fetch(self, wanted: int, take: Callable[[Body, int], T]) -> T | None:
+        """Take up to `wanted` bytes, through failures; ``None`` at the end."""
+        while (body := self._check()) is not None and self.left and wanted:
             try:
-                chunk = self._body.read(min(size, self.left)) if self._body else b""
-                if not chunk:
-                    raise self._short()
+                room = self._room(wanted)
+                if room and (taken := take(body, room)):
+                    return taken
+                if self._size < 0 and self._promised is None:
+                    self._end = self._position  # nothing promised a length: the end of the connection is the end
+                    self._finish()
+                    return None
+                raise self._short()
             except exc.FilesError as error:
                 self._reopen(error)
-                continue
-            self._moved(len(chunk))
-            return chunk
-        return b""
+        return None
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes, ``b""`` only at the end; all that is left for -1."""
+        if size is None or size < 0:
+            return self.readall()
+        chunk = self._fetch(size, lambda body, room: body.read(room)[:room])
+        if chunk is None:
+            return b""
+        self._moved(chunk)
+        return chunk
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Put up to as many bytes into `buffer` as it holds; 0 only at the end."""
         target = memoryview(buffer).cast("B")
-        while self._check() and self.left and target:
-            try:
-                count = self._body.readinto(target[: self.left]) if self._body else 0
-                if not count:
-                    raise self._short()
-            except exc.FilesError as error:
-                self._reopen(error)
-                continue
-            self._moved(count)
-            return count
-        return 0
+        count = self._fetch(len(target), lambda body, room: body.readinto(target[:room]))
+        if count is None:
+            return 0
+        self._moved(target[:count])
+        return count
 
-    def _moved(self, count: int) -> None:
+    def _moved(self, chunk: bytes | memoryview) -> None:
+        count = len(chunk)
         self._position += count
         self._failures = 0
+        if self._promised is not None:
+            self._promised -= count
+        if self._hasher is not None:
+            self._hasher.update(chunk)
         if not self.left:
-            self._drop()
+            self._finish()
+        elif self._promised == 0:
+            self._drop()  # an answer shorter than asked for was read to its end: what follows is asked for next
+
+    def _finish(self) -> None:
+        self._drop()
+        hasher, self._hasher = self._hasher, None
+        if hasher is not None:
+            try:
+                check_sum(self._algorithm, hasher.hexdigest(), self._expected)
+            except exc.FilesError as error:
+                self._tell(error)
+                raise
 
     def readall(self) -> bytes:
-        """Give all that is left."""
+        """Return all that is left."""
         self._check()
-        first = self.read(self.left) if self.left else b""
-        if not self.left:
+        first = self.read(self.left if self._end is not None else CHUNK) if self.left else b""
+        if not self.left or not first:
             return first
         # BytesIO gives its buffer away without a copy: the content is in memory once.
         whole = io.BytesIO()
@@ -188,6 +313,8 @@ class SeekableFile(io.RawIOBase):
     The first read asks for a little; who goes on reading gets the rest in one request.
     """
 
+    _reader: Reader | None = None  # there is nothing to close before the first read, nor when there is no such file
+
     def __init__(self, backend: Backend[Any], key: str, *, name: str = "", tell: Tell = _quiet):
         super().__init__()
         self._tell = tell
@@ -197,7 +324,6 @@ class SeekableFile(io.RawIOBase):
         self.name = name or key
         self.mode = "rb"
         self._position = 0
-        self._reader: Reader | None = None
         self._at = 0
         self._last_end = -1
 
@@ -236,7 +362,7 @@ class SeekableFile(io.RawIOBase):
         return count
 
     def readall(self) -> bytes:
-        """Give all that is left, in one request more at most."""
+        """Return all that is left, in one request more at most."""
         if self.closed:
             raise ValueError("the file is closed")
         if self._position >= self.info.size:
@@ -255,7 +381,7 @@ class SeekableFile(io.RawIOBase):
         self._drop()
         end = None if sequential else self._position + max(wanted, _FIRST_WINDOW)
         self._reader = reader = Reader(
-            self._backend, self._key, self._position, end, etag=self.info.etag, tell=self._tell
+            self._backend, self._key, self._position, end, etag=self.info.etag, size=self.info.size, tell=self._tell
         )
         self._at = self._position
         self._last_end = self._position + reader.left

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from . import exc
 from .backend import Backend
-from .settings import ALIASES, KNOWN, near_miss, parse
+from .config import configured
+from .known import ALIASES, KNOWN, near_miss
+from .settings import parse
 from .storage import Storage
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -31,7 +29,7 @@ class Registry(Generic[T]):
         self._found: Mapping[str, Callable[[], T]] | None = None
 
     def register(self, name: str, item: T) -> T:
-        """Add or replace an item and give it back."""
+        """Add or replace an item and return it."""
         self._items[name] = item
         return item
 
@@ -40,7 +38,7 @@ class Registry(Generic[T]):
         self._items.pop(name, None)
 
     def get(self, name: str) -> T | None:
-        """Give an item, ``None`` when there is none of that name."""
+        """Return an item, ``None`` when there is none of that name."""
         if name not in self._items and name in self._loaders():
             self._items[name] = self._loaders()[name]()
         return self._items.get(name)
@@ -71,17 +69,17 @@ adapters: Registry[type[Backend[Any]]] = Registry(_entry_points)
 
 
 def list_adapters() -> list[str]:
-    """Give the types that are installed, sorted."""
+    """Return the types that are installed, sorted."""
     return list(adapters)
 
 
 def full_type(kind: str) -> str:
-    """Give the full name of a type: ``fs`` is ``file_keeper:fs``."""
+    """Return the full name of a type: ``fs`` is ``file_keeper:fs``."""
     return kind if kind in adapters else ALIASES.get(kind, kind)
 
 
 def find_adapter(kind: Any) -> type[Backend[Any]]:
-    """Give the backend of a type.
+    """Return the backend of a type.
 
     :raises MissingStorageConfigurationError: without a type
     :raises UnknownAdapterError: naming the command that installs it, or the type that was meant
@@ -140,100 +138,76 @@ def restore(name: str, kind: str, settings: Mapping[str, Any]) -> Storage:
     return _make(name, kind, settings)
 
 
+class _Making:
+    """A storage that one thread is making: others that ask for its name wait for it, and for it alone."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.ended = threading.Event()
+
+
 _named: dict[str, Storage] = {}
-_given: dict[str, dict[str, Any]] = {}
+_given: dict[str, Mapping[str, Any]] = {}
+_making: dict[str, _Making] = {}
 _lock = threading.Lock()
+"""Guards the three; it is never held while a storage is made, which may ask a service that is slow or silent."""
 
 
 def _forked() -> None:
-    # Another thread of the parent may have held it.
-    global _lock
-    _lock = threading.Lock()
+    # Another thread of the parent may have held the lock, or be making a storage: it is not here.
+    global _lock, _making
+    _lock, _making = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _read_config(path: Path) -> dict[str, dict[str, Any]]:
-    import json
-    import tomllib
-
-    try:
-        text = path.read_text("utf-8")
-        config: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise exc.InvalidStorageConfigurationError(f"the configuration {path} cannot be read: {error}") from error
-    except ValueError as error:
-        raise exc.InvalidStorageConfigurationError(f"the configuration {path} is broken: {error}") from error
-    storages = cast("dict[str, Any]", config).get("storages", {}) if isinstance(config, dict) else None
-    if not isinstance(storages, dict) or not all(
-        isinstance(v, dict) for v in cast("dict[str, Any]", storages).values()
-    ):
-        raise exc.InvalidStorageConfigurationError(f"the configuration {path} needs tables [storages.NAME]")
-    return cast("dict[str, dict[str, Any]]", storages)
-
-
-def _user_config() -> Path:
-    from pathlib import Path
-
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "file-keeper"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "file-keeper"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "file-keeper"
-
-
-def find_config() -> Path | None:
-    """Find the configuration: ``FILE_KEEPER_CONFIG``, else the nearest ``.file-keeper.toml`` or ``.file-keeper.json``
-    upward from the current directory, else ``storages.toml`` or ``storages.json`` in the user's config directory
-    (``file-keeper`` in ``XDG_CONFIG_HOME``, ``~/.config``, ``~/Library/Application Support`` or ``%APPDATA%``).
-    """
-    from pathlib import Path
-
-    if named := os.environ.get("FILE_KEEPER_CONFIG"):
-        return Path(named)
-    try:
-        here = Path.cwd()
-        folders = [here, *here.parents]
-    except FileNotFoundError:
-        folders: list[Path] = []  # the current directory was removed
-    candidates = [folder / f".file-keeper.{kind}" for folder in folders for kind in ("toml", "json")]
-    try:
-        candidates += [_user_config() / f"storages.{kind}" for kind in ("toml", "json")]
-    except RuntimeError:
-        pass  # no home directory
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def configured() -> dict[str, dict[str, Any]]:
-    """Give the settings of all storages of the configuration; empty when there is none."""
-    path = find_config()
-    return _read_config(path) if path else {}
-
-
 def get_storage(name: str, settings: Mapping[str, Any] | None = None) -> Storage:
-    """Give the storage of that name of this process; it is made when it is first asked for.
+    """Return the storage of that name of this process; it is made when it is first asked for.
+
+    However many threads ask for a name at once, it is made once; one that is slow to make keeps nobody waiting who
+    asks for another. An error is not remembered: the next call tries again.
 
     :param settings: make the storage of that name, anew when they are others; without them they are read from the
-        configuration (:func:`find_config`), a table ``[storages.NAME]`` with the same keys
+        configuration (:func:`file_keeper.config.find_config`), a table ``[storages.NAME]`` with the same keys
     :raises UnknownStorageError: listing the names that are known
     """
-    with _lock:
-        if settings is not None:
-            made = _given.get(name)
-            if name in _named and made == settings:
-                return _named[name]
-            _given[name] = dict(settings)
-            _named[name] = make_storage(name, settings)
-        elif name not in _named:
-            known = configured()
-            if name not in known:
-                names = sorted({*_named, *known})
-                raise exc.UnknownStorageError(
-                    f"unknown storage {name!r}{near_miss(name, names) or ':'} "
-                    + (f"known are {', '.join(names)}" if names else "none is configured"),
-                    storage=name,
-                )
-            _named[name] = make_storage(name, known[name])
-        return _named[name]
+    while True:
+        with _lock:
+            found = _named.get(name)
+            if found is not None and (settings is None or _given.get(name) == settings):
+                return found
+            other = _making.get(name)
+            if other is None:
+                mine = _making[name] = _Making()
+                break
+        if other.thread == threading.get_ident():
+            raise exc.InvalidStorageConfigurationError("it is made out of itself", storage=name)
+        other.ended.wait()
+    try:
+        made = make_storage(name, _settings_of(name) if settings is None else settings)
+        with _lock:
+            _named[name] = made
+            if settings is None:
+                _given.pop(name, None)
+            else:
+                _given[name] = dict(settings)
+        return made
+    finally:
+        with _lock:
+            if _making.get(name) is mine:
+                del _making[name]
+        mine.ended.set()
+
+
+def _settings_of(name: str) -> Mapping[str, Any]:
+    known = configured()
+    if name not in known:
+        names = sorted({*_named, *known})
+        raise exc.UnknownStorageError(
+            f"unknown storage {name!r}{near_miss(name, names) or ':'} "
+            + (f"known are {', '.join(names)}" if names else "none is configured"),
+            storage=name,
+        )
+    return known[name]

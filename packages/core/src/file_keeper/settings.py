@@ -13,113 +13,34 @@ stay references until :meth:`Settings.resolve` reads them.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import functools
 import os
-import re
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from . import exc, hashing
+from .known import ALIASES, KNOWN, near_miss, option_owners
 from .location import normalize_path
+from .options import Kind, Option, convert, dereference, shown, without_password
+from .references import Reference
+from .units import humanize_filesize, parse_duration, parse_filesize
+
+__all__ = [
+    "ALIASES",
+    "KNOWN",
+    "Option",
+    "Reference",
+    "Settings",
+    "humanize_filesize",
+    "near_miss",
+    "option",
+    "parse",
+    "parse_duration",
+    "parse_filesize",
+]
 
 S = TypeVar("S", bound="Settings")
-
-Kind = Literal["text", "bool", "int", "size", "duration", "mapping", "texts", "any"]
-
-_UNITS = {"": 1, "b": 1} | {
-    f"{prefix}{suffix}": base**power
-    for power, prefix in enumerate(("k", "m", "g", "t", "p"), 1)
-    for suffix, base in (("ib", 1024), ("b", 1000), ("", 1024))
-}
-_TIMES = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
-
-
-def parse_filesize(value: int | str) -> int:
-    """Give the number of bytes of ``8388608``, ``"8MiB"``, ``"8 MB"`` (10⁶ bytes each) or ``"8M"`` (2²⁰ each).
-
-    :raises ValueError: for anything else
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    if not found or found[2].lower() not in _UNITS:
-        raise ValueError(f"{value!r} is not a size such as 8388608 or '8MiB'")
-    unit = _UNITS[found[2].lower()]
-    return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
-
-
-def humanize_filesize(size: int, base: int = 1024) -> str:
-    """Give a number of bytes for people: ``1536`` is ``"1.5 KiB"``; with a `base` of 1000, ``"1.54 KB"``.
-
-    :raises ValueError: for a negative size, or another base than 1000 and 1024
-    """
-    if size < 0:
-        raise ValueError("a size is not negative")
-    if base not in (1000, 1024):
-        raise ValueError("the base is 1000 or 1024")
-    suffix = "iB" if base == 1024 else "B"
-    value, unit = float(size), 0
-    while round(value, 2) >= base and unit < 5:
-        value, unit = value / base, unit + 1
-    number = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"{number} {'KMGTP'[unit - 1] + suffix if unit else 'B'}"
-
-
-def parse_duration(value: float | str) -> float:
-    """Give the seconds of ``30``, ``"30s"``, ``"5m"``, ``"1.5h"`` or ``"7d"``.
-
-    :raises ValueError: for anything else
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
-        return float(value)
-    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    if not found or found[2].lower() not in _TIMES:
-        raise ValueError(f"{value!r} is not a duration such as 30 or '30s'")
-    return float(found[1]) * _TIMES[found[2].lower()]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reference:
-    """A value that stands elsewhere: in the environment or in a file. It is read when it is needed."""
-
-    kind: Literal["env", "file"]
-    name: str
-
-    def read(self) -> str:
-        """Give the value; a file's without the line break at its end.
-
-        :raises MissingStorageConfigurationError: when the variable or the file is not there
-        """
-        if self.kind == "env":
-            try:
-                return os.environ[self.name]
-            except KeyError:
-                raise exc.MissingStorageConfigurationError(f"the environment variable {self.name} is not set") from None
-        try:
-            with open(self.name, encoding="utf-8", newline="") as file:
-                return file.read().removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeError) as error:
-            raise exc.MissingStorageConfigurationError(f"the file {self.name} cannot be read: {error}") from error
-
-    def __repr__(self) -> str:
-        return repr({self.kind: self.name})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Option:
-    """What is known of an option, kept with its field."""
-
-    kind: Kind
-    aliases: tuple[str, ...] = ()
-    required: bool = False
-    secret: bool = False
-    live: bool = False
-    choices: tuple[str, ...] = ()
-    later: bool = False
 
 
 def _empty() -> Mapping[str, Any]:
@@ -140,7 +61,7 @@ def option(
     """Declare an option as a field of a :class:`Settings`.
 
     :param kind: ``text``, ``bool``, ``int``, ``size`` (bytes), ``duration`` (seconds), ``mapping``, ``texts`` (a list
-        of text), ``any``
+        of text), ``keys`` (a secret key, or a list of them), ``any``
     :param default: its value when it is not given; ``""`` for texts, an empty mapping or tuple for those kinds
     :param aliases: other names that it is also accepted under
     :param required: must be given
@@ -154,54 +75,8 @@ def option(
     if default is None and kind == "mapping":
         return dataclasses.field(default_factory=_empty, metadata=metadata)
     if default is None:
-        default = {"text": "", "texts": (), "bool": False}.get(kind)
+        default = {"text": "", "texts": (), "keys": (), "bool": False}.get(kind)
     return dataclasses.field(default=default, metadata=metadata)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Known:
-    """A type of ours: its distribution and the options that only it has."""
-
-    distribution: str
-    options: frozenset[str]
-    extra: str
-
-
-# The one table of types, so that blocks and options are recognised of a provider that is not installed.
-KNOWN: dict[str, Known] = {
-    f"file_keeper:{name}": Known(f"file-keeper-{distribution}", frozenset(own.split()), name)
-    for name, distribution, own in (
-        ("memory", "core", ""),
-        ("null", "core", ""),
-        ("fs", "fs", "root attributes fsync base_url signing_key"),
-        (
-            "s3",
-            "s3",
-            "key secret session_token profile region endpoint public_endpoint config checksums conditional_writes"
-            " addressing client sse kms_key storage_class anonymous verify proxies"
-            " access_key access_key_id aws_access_key_id secret_key secret_access_key aws_secret_access_key"
-            " aws_session_token profile_name region_name endpoint_url addressing_style server_side_encryption"
-            " kms_key_id",
-        ),
-        (
-            "gcs",
-            "gcs",
-            "bucket_name project_id project credentials_file credentials endpoint client_options public_endpoint client"
-            " anonymous storage_class iam_endpoint",
-        ),
-        (
-            "azure",
-            "azure",
-            "container container_name account_name account_key account_url connection_string sas_token credential"
-            " public_endpoint client anonymous",
-        ),
-        ("libcloud", "libcloud", "provider key secret params container_name public_prefix driver"),
-    )
-}
-ALIASES: dict[str, str] = {name.partition(":")[2]: name for name in KNOWN} | {
-    "file_keeper:azure_blob": "file_keeper:azure"
-}
-"""Short names of the types of ours, and their full ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -221,6 +96,9 @@ class Settings:
     :param multipart_threshold: up to this size a file is sent in one request
     :param max_concurrency: parts or ranges of one transfer that are under way at a time
     :param timeout: seconds without a byte, also to connect
+    :param verify_reads: whether what is read whole is compared with the hash kept: ``auto`` (CRCs always, other hashes
+        up to ``multipart_threshold``), ``always``, ``never``
+    :param insecure: credentials out of the environment may go to an ``endpoint`` over plain HTTP
     :param retry: how what fails in passing is repeated: ``attempts``, and ``timeout`` for one request with its repeats
     :param circuit_breaker: when calls fail at once instead of being sent: ``failures``, ``reset``
     :param limits: how much may be under way at a time, and how fast
@@ -242,6 +120,8 @@ class Settings:
     multipart_threshold: int = option("size", -1)
     max_concurrency: int = option("int", 4)
     timeout: float = option("duration", 60.0)
+    verify_reads: str = option("text", "auto", choices=("auto", "always", "never"))
+    insecure: bool = option("bool", False)
     retry: Any = option("any", later=True)
     circuit_breaker: Any = option("any", later=True)
     limits: Any = option("any", later=True)
@@ -249,6 +129,8 @@ class Settings:
 
     given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
     """The names of the options that were given, not defaulted."""
+    references: Mapping[str, Reference] = dataclasses.field(default_factory=_empty, compare=False)
+    """The options that were read from elsewhere: their values are not shown."""
     raw: Mapping[str, Any] = dataclasses.field(default_factory=_empty, compare=False)
     """The dictionary as it was given: what travels when a storage is pickled."""
 
@@ -257,12 +139,12 @@ class Settings:
 
     @classmethod
     def options(cls) -> dict[str, Option]:
-        """Give the options by name."""
+        """Return the options by name."""
         return {f.name: f.metadata["option"] for f in dataclasses.fields(cls) if "option" in f.metadata}
 
     @classmethod
     def own(cls) -> dict[str, Option]:
-        """Give the options that only this type has, or has otherwise than the common ones."""
+        """Return the options that only this type has, or has otherwise than the common ones."""
         common = Settings.options()
         return {name: known for name, known in cls.options().items() if common.get(name) != known}
 
@@ -273,19 +155,19 @@ class Settings:
         """
 
     def resolve(self) -> Self:
-        """Give the same settings with every reference read, now.
+        """Return the same settings with every reference read, now.
 
         :raises MissingStorageConfigurationError: when one cannot be
         """
-        found = {
-            name: _convert(name, known, value.read())
-            for name, known in self.options().items()
-            if isinstance(value := getattr(self, name), Reference)
-        }
-        return dataclasses.replace(self, **found) if found else self
+        references = {name: value for name in self.options() if isinstance(value := getattr(self, name), Reference)}
+        if not references:
+            return self
+        found = {name: dereference(name, self.options()[name], value) for name, value in references.items()}
+        known = types.MappingProxyType({**self.references, **references})
+        return dataclasses.replace(self, **found, references=known)
 
     def live(self) -> str:
-        """Give the name of an option that holds an object of the program, ``""`` if none does."""
+        """Return the name of an option that holds an object of the program, ``""`` if none does."""
         for name, known in self.options().items():
             value = getattr(self, name)
             if value is not None and (known.live or (name == "bucket" and not isinstance(value, str | Reference))):
@@ -293,132 +175,12 @@ class Settings:
         return ""
 
     def __repr__(self) -> str:
-        shown = (
-            f"{name}={_shown(known, getattr(self, name))}"
+        parts = (
+            f"{name}={shown(known, self.references.get(name) or getattr(self, name))}"
             for name, known in self.options().items()
             if name in self.given
         )
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-_USERINFO = re.compile("(//[^/@\\s:]*):[^/\\s]*@")
-
-
-def _shown(known: Option, value: Any) -> str:
-    """Give a value as it may be shown: no secret, no inside of an object of the program."""
-    if isinstance(value, Reference):
-        return repr(value)
-    if known.secret:
-        return "***"
-    if isinstance(value, Mapping):
-        # Of options such as ``config`` or ``params`` nobody knows which values are secrets.
-        return (
-            f"<{', '.join(map(str, cast('Mapping[Any, Any]', value)))}>" if known.kind == "mapping" else "<a mapping>"
-        )
-    if isinstance(value, str | int | float | tuple):
-        return _USERINFO.sub(r"\1:***@", repr(cast("object", value)))
-    return f"<a {type(value).__name__}>"
-
-
-def _wrong(name: str, kind: str, value: Any, known: Option) -> exc.InvalidStorageConfigurationError:
-    hidden = known.secret or isinstance(value, Mapping)
-    shown = (
-        f"a {type(cast('object', value)).__name__}"
-        if hidden
-        else _USERINFO.sub(r"\1:***@", repr(cast("object", value)))
-    )
-    return exc.InvalidStorageConfigurationError(f"option {name!r} must be {kind}, not {shown}")
-
-
-def _to_bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"):
-        return value.lower() in ("true", "yes", "on", "1")
-    raise ValueError
-
-
-def _to_int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError
-    return int(value)
-
-
-def _to_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-def _to_texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return tuple(filter(None, (part.strip() for part in value.split(","))))
-    if not isinstance(value, Iterable) or isinstance(value, Mapping):
-        raise ValueError
-    return tuple(_to_text(item) for item in cast("Iterable[Any]", value))
-
-
-def _to_mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[Any, Any]", value)):
-        raise ValueError
-    return types.MappingProxyType(copy.deepcopy(dict(cast("Mapping[str, Any]", value))))
-
-
-_KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "text": ("text", _to_text),
-    "bool": ("true or false", _to_bool),
-    "int": ("a whole number", _to_int),
-    "size": ("a size such as 8388608 or '8MiB'", parse_filesize),
-    "duration": ("a duration such as 30 or '30s'", parse_duration),
-    "mapping": ("a mapping", _to_mapping),
-    "texts": ("a list of text", _to_texts),
-}
-
-
-def _reference(name: str, value: Any) -> Reference | None:
-    if not isinstance(value, Mapping) or len(cast("Mapping[Any, Any]", value)) != 1:
-        return None
-    ((kind, target),) = cast("Mapping[Any, Any]", value).items()
-    if kind not in ("env", "file"):
-        return None
-    if not isinstance(target, str) or not target:
-        raise exc.InvalidStorageConfigurationError(f"option {name!r}: {{{kind!r}: ...}} needs a name")
-    return Reference(kind, target)
-
-
-def _convert(name: str, known: Option, value: Any) -> Any:
-    if known.kind == "any":
-        # A bucket may be an object of the program, but a reference to its name is one here as well.
-        return (_reference(name, value) or value) if name == "bucket" else value
-    if known.kind in ("text", "bool", "int", "size", "duration") and (found := _reference(name, value)):
-        return found
-    kind, function = _KINDS[known.kind]
-    try:
-        result = function(value)
-    except (ValueError, TypeError, AttributeError):
-        raise _wrong(name, kind, value, known) from None
-    if known.choices and result not in known.choices:
-        raise exc.InvalidStorageConfigurationError(
-            f"option {name!r} must be one of {', '.join(known.choices)}, not {value!r}"
-        )
-    return result
-
-
-def near_miss(word: str, words: Iterable[str]) -> str:
-    """Give ``, did you mean 'x'?`` for the nearest of `words`, ``""`` when none is near."""
-    import difflib
-
-    found = difflib.get_close_matches(word, list(words), 1)
-    return f", did you mean {found[0]!r}?" if found else ""
-
-
-@functools.cache
-def _option_owners() -> dict[str, list[str]]:
-    owners: dict[str, list[str]] = {}
-    for name, known in KNOWN.items():
-        for entry in known.options:
-            owners.setdefault(entry, []).append(name)
-    return owners
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def _flatten(raw: Mapping[str, Any], short: str) -> dict[str, Any]:
@@ -441,7 +203,7 @@ def _flatten(raw: Mapping[str, Any], short: str) -> dict[str, Any]:
 
 
 def _unknown(key: str, cls: type[Settings], kind: str, names: Mapping[str, str]) -> exc.FilesError:
-    owners = [owner for owner in _option_owners().get(key, ()) if owner != kind]
+    owners = [owner for owner in option_owners().get(key, ()) if owner != kind]
     if owners:
         short = owners[0].partition(":")[2]
         return exc.InvalidStorageConfigurationError(
@@ -462,7 +224,7 @@ def parse(cls: type[S], name: str, raw: Mapping[str, Any], kind: str = "") -> S:
         return _parse(cls, name, raw, kind)
     except exc.InvalidStorageConfigurationError as error:
         # A backend that refuses an address may show it, with a password in it.
-        error.message = _USERINFO.sub(r"\1:***@", error.message)
+        error.message = without_password(error.message)
         error.args = (error.message,)
         error.within(storage=name)
         raise
@@ -483,17 +245,35 @@ def _parse(cls: type[S], name: str, raw: Mapping[str, Any], kind: str) -> S:
             raise exc.InvalidStorageConfigurationError(f"option {key!r} is not in this version yet")
         if target in values:
             raise exc.InvalidStorageConfigurationError(f"option {target!r} is given twice, also as {key!r}")
-        values[target] = _convert(key, known, value)
+        values[target] = convert(key, known, value)
     values["name"], values["type"] = name, kind
     for key, known in options.items():
         if known.required and values.get(key) in (None, ""):
             raise exc.MissingStorageConfigurationError(f"option {key!r} is required")
     # What the core itself works with is read now; what a backend builds its client from, when it does.
-    for key, value in values.items():
-        if isinstance(value, Reference) and key in _COMMON:
-            values[key] = _convert(key, options[key], value.read())
-    settings = cls(**values, given=frozenset(values), raw=types.MappingProxyType(dict(raw)))
-    return _checked(settings)
+    references = {key: value for key, value in values.items() if isinstance(value, Reference) and key in _COMMON}
+    values |= {key: dereference(key, options[key], value) for key, value in references.items()}
+    try:
+        settings = cls(
+            **values,
+            given=frozenset(values),
+            references=types.MappingProxyType(references),
+            raw=types.MappingProxyType(dict(raw)),
+        )
+        return _checked(settings)
+    except exc.InvalidStorageConfigurationError as error:
+        for key, reference in references.items():
+            error.message = _without(error.message, values[key], repr(reference))
+        raise
+
+
+def _without(message: str, value: Any, instead: str) -> str:
+    """Put something else into the place of a value, however it is written."""
+    if not isinstance(value, str) or not value:
+        return message
+    message = message.replace(repr(value), instead)
+    # A short text may be part of any word.
+    return message.replace(value, instead) if len(value) > 3 else message
 
 
 _COMMON = frozenset(Settings.options())

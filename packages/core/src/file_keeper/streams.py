@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from . import exc, hashing
+from .sources import refuse_async
 from .types import Buffer, Readable
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ def _bytes_like(chunk: Any) -> Buffer:
     try:
         return memoryview(chunk).cast("B")
     except TypeError:
+        refuse_async(chunk)
         raise exc.ContentError(f"the source gives {type(chunk).__name__}, not bytes") from None
 
 
 def is_seekable(stream: Any) -> bool:
-    """Tell whether a stream can be read again from a position."""
+    """Return whether a stream can be read again from a position."""
     if isinstance(stream, io.IOBase) or hasattr(stream, "seekable"):
         with contextlib.suppress(AttributeError, ValueError):
             return bool(stream.seekable())
@@ -55,12 +57,13 @@ def fill(stream: Readable, target: memoryview) -> int:
     while total < size:
         if readinto is not None:
             try:
-                count = readinto(target[total:])
+                count: Any = readinto(target[total:])
             except (io.UnsupportedOperation, NotImplementedError, AttributeError):
                 readinto = None
                 continue
             if count is None:
                 raise exc.ContentError("the source is non-blocking and has no data: it must block until it has some")
+            refuse_async(count)
             if not 0 <= count <= size - total:
                 raise exc.ContentError(f"the source says that it put {count} bytes into a buffer of {size - total}")
         else:
@@ -86,10 +89,15 @@ class IterableBytesReader(io.RawIOBase):
     :param iterable: of bytes-likes; it is read once
     """
 
+    # What there is to close of one that could not be made.
+    _chunks: Iterator[Any] = iter(())
+    _rest: Buffer = b""
+
     def __init__(self, iterable: Iterable[Buffer]):
         super().__init__()
-        self._chunks: Iterator[Any] = iter(iterable)
-        self._rest: Buffer = b""
+        self._chunks = iter(iterable)
+        self.source: Any = iterable
+        """What the bytes come from."""
         self._taken = 0
         self._broken = False
 
@@ -179,6 +187,7 @@ class IterableBytesReader(io.RawIOBase):
         """Stop: the iterable is closed where it can be, as a generator."""
         if not self.closed:
             closer = getattr(self._chunks, "close", None)
+            self.source = None
             self._chunks = iter(())
             self._rest = b""
             super().close()
@@ -191,7 +200,7 @@ class PeekingReader(IterableBytesReader):
 
     def __init__(self, stream: Readable):
         super().__init__(())
-        self._stream = stream
+        self._stream = self.source = stream
 
     def _next(self) -> Buffer:
         if self._rest:
@@ -263,10 +272,11 @@ class BufferReader(io.RawIOBase):
 class PathReader(io.RawIOBase):
     """A file that is opened when it is first read, and again after it was closed: nothing leaks that is never read."""
 
+    _file: io.FileIO | None = None
+
     def __init__(self, path: str | os.PathLike[str]):
         super().__init__()
         self._path = path
-        self._file: io.FileIO | None = None
 
     def _open(self) -> io.FileIO:
         if self._file is None:
@@ -308,7 +318,8 @@ class HashingReader:
     """
 
     def __init__(self, stream: Readable, chunk_size: int = CHUNK, algorithm: str = "md5"):
-        self._stream = stream
+        self.source = stream
+        """What the bytes come from."""
         self._hasher = hashing.new(algorithm)
         self.chunk_size = chunk_size
         self.algorithm = algorithm
@@ -324,7 +335,7 @@ class HashingReader:
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the stream and hash what it gave."""
-        chunk = self._stream.read(size)
+        chunk = self.source.read(size)
         self._hasher.update(chunk)
         self.position += len(chunk)
         return chunk

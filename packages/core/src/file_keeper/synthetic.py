@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import attributes, contenttype, exc, hashing
+from . import attributes, calls, contenttype, exc, hashing
 from .backend import Backend, Capability, NotModifiedInPlace, ObjectInfo, WriteOptions
 from .data import FileData
 from .location import RESERVED
 from .reading import Reader
-from .resilience.retry import TOKEN
 from .streams import IterableBytesReader
 from .transfer import Plan, discard
 from .types import FileOrLocation, Progress
@@ -83,7 +82,7 @@ def _rewrite(
     plan = Plan(
         key=key,
         content_type=like.content_type,
-        metadata=attributes.without_ours(like.metadata),
+        metadata=attributes.without_ours(like.metadata, storage.limits),
         headers=like.headers,
         if_absent=condition[0],
         if_match=condition[1],
@@ -163,7 +162,8 @@ def compose(
 ) -> FileData:
     """Make one object of several; see :meth:`Storage.compose`."""
     backend = storage._verbs
-    if len(infos) > 1 and "compose" in backend.verbs:
+    # Of one it is a copy that keeps the rights of the file, where there are some.
+    if (len(infos) > 1 or storage.limits.local) and "compose" in backend.verbs:
         options = dataclasses.replace(_options(storage, infos[0], infos), if_absent=condition[0], if_match=condition[1])
         try:
             made = backend.compose(infos, key, options)
@@ -184,7 +184,7 @@ _NEEDS = {
 
 
 def supports(storage: Base, capability: Capability, destination: Base) -> bool:
-    """Tell whether each of `capability` can be done with the help of this machine."""
+    """Return whether each of `capability` can be done with the help of this machine."""
     for member in capability:
         if member not in _NEEDS:
             return False
@@ -257,14 +257,19 @@ def move(
         key = storage._key(file)
         before = storage._verbs.head(key)
     made = copy(storage, location, file, destination, overwrite, progress)
-    with storage._at("move_synthetic", name):
-        # Two storages may name one object. Equal content may have an equal etag there, but never an equal token.
-        now = storage._verbs.head(key)
-        if (now.etag, now.metadata.get(TOKEN)) != (before.etag, before.metadata.get(TOKEN)):
-            raise exc.ChangedFileError(
-                "the source was changed meanwhile, or is the very file that was written: it stays"
-            )
-        storage._verbs.delete(key, etag=before.etag)
+    # Once there is a copy the move is ended, also where nobody waits for it any more.
+    with storage._at("move_synthetic", name), calls.cleaning_up():
+        try:
+            # Two storages may name one object. Equal content may have an equal etag there, but never an equal token.
+            now = storage._verbs.head(key)
+            if (now.etag, attributes.token_of(now.metadata)) != (before.etag, attributes.token_of(before.metadata)):
+                raise exc.ChangedFileError(
+                    "the source was changed meanwhile, or is the very file that was written: it stays"
+                )
+            storage._verbs.delete(key, etag=before.etag)
+        except exc.FilesError as error:
+            error.add_note(f"the copy at {location!r} in storage {destination.name!r} stays")
+            raise
     return made
 
 

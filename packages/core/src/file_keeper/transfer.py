@@ -10,52 +10,24 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from . import attributes, contenttype, exc
+from . import calls, contenttype, ending, exc
 from .backend import Backend, MultipartRef, ObjectInfo, Part, UploadLost, WriteOptions
 from .backend.contract import RESUMABLE_MULTIPLE, MiB
-from .intake import Pipe, Reader, fill_piece, monotonic, part_sizes
-from .resilience.retry import TOKEN
+from .drafts import Draft, Known, Plan, Sent
+from .intake import Direct, Pipe, Reader, fill_piece, monotonic, part_sizes
 from .settings import Settings, humanize_filesize
-from .types import Progress
 from .upload import Upload
+from .workers import Workers
+
+__all__ = ["Engine", "Plan", "Sent", "discard", "send_piece", "undo"]
 
 log = logging.getLogger("file_keeper")
 
 PIPE_CHUNK = 1 * MiB
 """Bytes of a buffer where the backend takes a stream: it stays in the processor's cache between hash and write."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What an upload is to become.
-
-    :param metadata: in its encoded form
-    :param if_match: the etag to be replaced
-    :param expected: declared hashes, algorithm to hex: the content must have them
-    :param name: tells the content type where neither the upload nor its content does
-    """
-
-    key: str
-    content_type: str = ""
-    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
-    if_absent: bool = False
-    if_match: str = ""
-    expected: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
-    name: str = ""
-    progress: Progress | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Sent:
-    """What came of it: the object, its content type, its hashes."""
-
-    info: ObjectInfo
-    content_type: str
-    digests: Mapping[str, str]
 
 
 class Engine:
@@ -80,43 +52,53 @@ class Engine:
         """
         if plan.progress is not None:
             plan = dataclasses.replace(plan, progress=monotonic(plan.progress))
-        try:
+        with ending.transfer() as transfer:
+            seekable = upload.seekable_stream is not None
             try:
-                return self._send(upload, plan)
-            except UploadLost as error:
-                self._lost(upload, plan, error, again=upload.seekable_stream is not None)
-            try:
-                return self._send(upload, plan)
-            except UploadLost as error:
-                self._lost(upload, plan, error, again=False)
-                raise
-        finally:
-            upload.release()
+                try:
+                    return self._send(upload, plan, transfer)
+                except UploadLost as error:
+                    doubt = error.uncertain  # an attempt to publish went unanswered
+                    self.lost(plan, error, seekable=seekable, again=seekable)
+                try:
+                    return self._send(upload, plan, transfer)
+                except exc.FilesError as error:
+                    error.uncertain = error.uncertain or doubt
+                    if isinstance(error, UploadLost):
+                        self.lost(plan, error, seekable=seekable)
+                    raise
+            finally:
+                upload.release()
 
-    def _lost(self, upload: Upload, plan: Plan, error: UploadLost, *, again: bool) -> None:
+    def lost(self, plan: Plan, error: UploadLost, *, seekable: bool = False, again: bool = False) -> None:
         """Decide what becomes of an upload whose parts the provider dropped for another writer's sake."""
         if plan.if_absent:
-            self._precheck(plan)
+            self.precheck(plan)
         if again:
             return
-        why = "" if upload.seekable_stream is not None else ", and the source cannot be read again"
+        why = "" if seekable else ", and the source cannot be read again"
+        failure: exc.FilesError
         if plan.if_absent:
-            raise exc.ConnectionError(
+            failure = exc.ConnectionError(
                 f"another writer of this location broke the upload and is gone{why}: try it again", code=error.code
-            ) from error
-        raise exc.ChangedFileError(f"another writer of this location broke the upload{why}", code=error.code) from error
+            )
+        else:
+            failure = exc.ChangedFileError(f"another writer of this location broke the upload{why}", code=error.code)
+        failure.uncertain = error.uncertain
+        raise failure from error
 
-    def _precheck(self, plan: Plan) -> None:
+    def precheck(self, plan: Plan) -> None:
+        """Refuse a location that is taken. :raises ExistingFileError:"""
         try:
             self.backend.head(plan.key)
         except exc.MissingFileError:
             return
         raise exc.ExistingFileError("there is a file already and overwriting is off")
 
-    def _send(self, upload: Upload, plan: Plan) -> Sent:
+    def _send(self, upload: Upload, plan: Plan, transfer: ending.Transfer) -> Sent:
         limits = self.backend.limits
         upload.rewind()
-        reader = Reader(upload, {self.algorithm, *plan.expected}, plan.progress)
+        reader = Reader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer)
         threshold = min(self.threshold, limits.put_max)
         single = upload.size is None or upload.size <= threshold
         if upload.size is None:
@@ -127,7 +109,7 @@ class Engine:
         if not content_type:
             name = upload.filename or plan.name
             content_type = contenttype.detect(head, name, complete=reader.ended)
-        draft = _Draft(self, plan, content_type, upload.size)
+        draft = Draft(limits, self.algorithm, plan, content_type, upload.size)
         reader.tell(0)
         if single and reader.ended and reader.size <= threshold:
             reader.verify(plan.expected)
@@ -137,7 +119,7 @@ class Engine:
             return Sent(info, content_type, digests)
         del head  # the reader alone holds it from here on, until it is sent
         if plan.if_absent:
-            self._precheck(plan)
+            self.precheck(plan)
         if limits.streaming_put:
             return self._stream(upload, reader, draft)
         if limits.session and not (self.wants_parts and "multipart_create" in self.backend.verbs):
@@ -149,30 +131,30 @@ class Engine:
             )
         return self._parts(upload, reader, draft)
 
-    def known_before(self, upload: Upload, reader: Reader, draft: _Draft, native: frozenset[str]) -> _Known:
+    def known_before(self, upload: Upload, reader: Reader, draft: Draft, native: frozenset[str]) -> Known:
         """Learn the hash before anything is sent, where it must be set at creation and the source allows it."""
         if self.backend.limits.late_metadata or self.algorithm in native:
-            return _Known(reader, {}, native=True)
+            return Known(reader, {}, native=True)
         expected = draft.plan.expected
         if self.algorithm in expected:
-            return _Known(reader, {self.algorithm: expected[self.algorithm]})
+            return Known(reader, {self.algorithm: expected[self.algorithm]})
         if upload.seekable_stream is None:
-            return _Known(reader, {})
+            return Known(reader, {})
         before = upload.fingerprint()
         upload.rewind()
-        first = Reader(upload, {self.algorithm, *expected}, None)
+        first = Reader(upload, {self.algorithm, *expected}, None, reader.transfer)
         scratch = memoryview(bytearray(min(self.part_size, MiB)))
         while first.fill(scratch) == len(scratch):
             pass
         first.verify(expected)
         upload.rewind()
         # What is known needs no second hash; size and time of change are compared again when all is sent.
-        again = Reader(upload, set(), draft.plan.progress)
-        return _Known(again, first.digests, size=first.size, fingerprint=before)
+        again = Reader(upload, set(), draft.plan.progress, reader.transfer)
+        return Known(again, first.digests, size=first.size, fingerprint=before)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    def _parts(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
+    def _parts(self, upload: Upload, reader: Reader, draft: Draft) -> Sent:
         backend, limits, plan = self.backend, self.backend.limits, draft.plan
         native = limits.multipart_digests
         sizes = part_sizes(limits, self.part_size, upload.size)
@@ -185,7 +167,7 @@ class Engine:
             reader.tell(reader.size)
             info = backend.multipart_complete(ref, parts, draft.options(digests, native, size=reader.size))
         except BaseException as error:
-            _undo(error, lambda: backend.multipart_abort(ref))
+            undo(error, lambda: backend.multipart_abort(ref))
             raise
         if not known.recorded:
             self.annotate(info, digests)
@@ -201,6 +183,7 @@ class Engine:
 
         def collect(finished: set[Future[Part]]) -> None:
             nonlocal done
+            calls.check()
             for future in finished:
                 free.append(flying.pop(future))
                 part = future.result()
@@ -209,7 +192,7 @@ class Engine:
             if not reader.ended or flying:
                 reader.tell(done)
 
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="file-keeper")
+        pool = Workers(self.concurrency)
         try:
             for number, size in enumerate(sizes):
                 # While these fly, the next one is read and hashed.
@@ -241,14 +224,14 @@ class Engine:
 
     # -- a native session -------------------------------------------------------------------------------------------
 
-    def _session(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
+    def _session(self, upload: Upload, reader: Reader, draft: Draft) -> Sent:
         backend, plan = self.backend, draft.plan
         native = backend.limits.put_digests
-        known = _Known(reader, {}, native=self.algorithm in native or "annotate" not in backend.verbs)
+        known = Known(reader, {}, native=self.algorithm in native or "annotate" not in backend.verbs)
         options = draft.options(known.digests, native)
         ref = MultipartRef(plan.key, backend.resumable_start(plan.key, options))
         size = max(RESUMABLE_MULTIPLE, self.part_size // RESUMABLE_MULTIPLE * RESUMABLE_MULTIPLE)
-        pool = ThreadPoolExecutor(1, thread_name_prefix="file-keeper")
+        pool = Workers(1)
         try:
             buffers = itertools.cycle([bytearray(size) for _ in range(3)])
             flying: Future[int | ObjectInfo] | None = None
@@ -273,7 +256,7 @@ class Engine:
                 raise exc.ResumableUploadError(f"the provider has {info} of {reader.size} bytes and wants no more")
         except BaseException as error:
             pool.shutdown(wait=True, cancel_futures=True)
-            _undo(error, lambda: backend.resumable_cancel(ref))
+            undo(error, lambda: backend.resumable_cancel(ref))
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -283,38 +266,56 @@ class Engine:
 
     # -- a stream ---------------------------------------------------------------------------------------------------
 
-    def _stream(self, upload: Upload, reader: Reader, draft: _Draft) -> Sent:
-        backend, limits, plan = self.backend, self.backend.limits, draft.plan
-        native = limits.put_digests
+    def _stream(self, upload: Upload, reader: Reader, draft: Draft) -> Sent:
+        backend, plan = self.backend, draft.plan
+        native = backend.limits.put_digests
         known = self.known_before(upload, reader, draft, native)
         reader = known.reader
-        pipe = Pipe(upload.size, min(self.part_size, PIPE_CHUNK), self.concurrency + 1)
         options = draft.options(known.digests, native)
-        pool = ThreadPoolExecutor(1, thread_name_prefix="file-keeper")
-        try:
-            future = pool.submit(backend.put, plan.key, pipe, options)
-            future.add_done_callback(lambda _: pipe.stop())
-            digests: dict[str, str] = {}
-            try:
-                while (buffer := pipe.acquire()) is not None:
-                    count = reader.fill(buffer)
-                    pipe.send(buffer[:count])
-                    if count < len(buffer):
-                        digests = known.finish(upload, plan.expected, reader)
-                        reader.tell(reader.size)
-                        pipe.end(digests)
-                        break
-                    reader.tell(reader.size)
-            except BaseException:
-                pipe.abort()
-                wait((future,))
-                raise
-            info = future.result()
-        finally:
-            pool.shutdown(wait=True)
+        chunk = min(self.part_size, PIPE_CHUNK)
+
+        def finish() -> dict[str, str]:
+            digests = known.finish(upload, plan.expected, reader)
+            reader.tell(reader.size)
+            return digests
+
+        with Workers(1) as pool:
+            if pool.start():
+                pipe = Pipe(upload.size, chunk, self.concurrency + 1)
+                info = self._pipe(plan.key, pipe, pool, reader, options, finish)
+            else:
+                pipe = Direct(upload.size, chunk, reader, finish)
+                with pipe.its_own_error():
+                    info = backend.put(plan.key, pipe, options)
         if not known.recorded:
-            self.annotate(info, digests)
-        return Sent(info, draft.content_type, digests)
+            self.annotate(info, pipe.digests)
+        return Sent(info, draft.content_type, pipe.digests)
+
+    def _pipe(
+        self,
+        key: str,
+        pipe: Pipe,
+        pool: Workers,
+        reader: Reader,
+        options: WriteOptions,
+        finish: Callable[[], dict[str, str]],
+    ) -> ObjectInfo:
+        """Read in this thread what another one gives to the backend."""
+        future = pool.submit(self.backend.put, key, pipe, options)
+        future.add_done_callback(lambda _: pipe.stop())
+        try:
+            while (buffer := pipe.acquire()) is not None:
+                count = reader.fill(buffer)
+                pipe.send(buffer[:count])
+                if count < len(buffer):
+                    pipe.end(finish())
+                    break
+                reader.tell(reader.size)
+        except BaseException:
+            pipe.abort()
+            wait((future,))
+            raise
+        return future.result()
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
@@ -327,61 +328,6 @@ class Engine:
             self.backend.annotate(info, {self.algorithm: value})
         except exc.FilesError as error:
             log.warning("the hash of %r could not be recorded, analyze will not know it: %s", info.key, error)
-
-
-class _Draft:
-    """Write options in the making: the same token and attributes at the beginning and at the end."""
-
-    def __init__(self, engine: Engine, plan: Plan, content_type: str, size: int | None):
-        self.plan = plan
-        self.content_type = content_type
-        self._engine = engine
-        self._size = size
-        self._token = {TOKEN: attributes.new_token()} if engine.backend.limits.metadata else {}
-
-    def options(self, digests: Mapping[str, str], native: frozenset[str], *, size: int | None = None) -> WriteOptions:
-        engine, plan = self._engine, self.plan
-        recorded = attributes.record(digests, engine.algorithm, native, engine.backend.limits)
-        return WriteOptions(
-            content_type=self.content_type,
-            metadata={**plan.metadata, **self._token, **recorded},
-            headers=plan.headers,
-            if_absent=plan.if_absent,
-            if_match=plan.if_match,
-            digests=digests,
-            size=self._size if size is None else size,
-        )
-
-
-class _Known:
-    """What is known of the hash before the bytes are sent."""
-
-    def __init__(
-        self,
-        reader: Reader,
-        digests: Mapping[str, str],
-        *,
-        native: bool = False,
-        size: int | None = None,
-        fingerprint: tuple[int, int] | None = None,
-    ):
-        self.reader = reader
-        self.digests = digests
-        self.recorded = native or bool(digests)
-        self._size = size
-        self._fingerprint = fingerprint
-
-    def finish(self, upload: Upload, expected: Mapping[str, str], reader: Reader) -> dict[str, str]:
-        """Check the content when all of it is sent and before it is published; give its hashes."""
-        reader.verify(expected)
-        if self._size is not None:
-            if self._size != reader.size:
-                raise exc.UploadSizeMismatchError(
-                    f"the source changed while it was sent: it had {self._size} bytes and gave {reader.size}"
-                )
-            if self._fingerprint is not None and self._fingerprint != upload.fingerprint():
-                raise exc.UploadHashMismatchError("the source changed while it was sent")
-        return {**self.digests, **reader.digests}
 
 
 def send_piece(
@@ -406,10 +352,11 @@ def send_piece(
         offset = result
 
 
-def _undo(error: BaseException, abort: Callable[[], object]) -> None:
+def undo(error: BaseException, abort: Callable[[], object]) -> None:
     """Clean up at the provider after `error`; what that raises becomes a note on it."""
     try:
-        abort()
+        with calls.cleaning_up():
+            abort()
     except exc.FilesError as failure:
         error.add_note(f"and the upload could not be aborted: {failure} (cleanup_uploads finds it)")
 
@@ -417,6 +364,7 @@ def _undo(error: BaseException, abort: Callable[[], object]) -> None:
 def discard(backend: Backend[Any], key: str) -> None:
     """Remove an object under the reserved name that has served. What was done stays done if that fails."""
     try:
-        backend.delete(key)
+        with calls.cleaning_up():
+            backend.delete(key)
     except exc.FilesError as error:
         log.warning("%r could not be removed (cleanup_uploads finds it): %s", key, error)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from . import contenttype, exc
+from .sources import check_open, check_whole, refuse_async
 from .streams import BufferReader, HashingReader, IterableBytesReader, PathReader, PeekingReader, fill, is_seekable
 from .types import Readable
 
@@ -25,7 +26,8 @@ class Upload:
     :param filename: a name to tell the content type from, nothing else
     :param size: bytes from the current position to the end; ``None`` when unknown
     :param content_type: media type; ``""`` to tell it from the content, then from the name
-    :raises TypeError: when `stream` has no ``read``, or is a stream of text
+    :raises TypeError: when `stream` has no ``read``, or is a stream of text, or an asynchronous one
+    :raises ContentError: when `stream` is closed
     :raises UploadError: when the size is negative or the content type is none
     """
 
@@ -38,10 +40,12 @@ class Upload:
         *,
         owned: bool = False,
     ):
+        refuse_async(stream)
         if not hasattr(stream, "read") or isinstance(stream, io.TextIOBase):
             raise TypeError(f"an upload needs a binary stream with read(), not {type(stream).__name__}")
         if size is not None and size < 0:
             raise exc.ContentError(f"the size of an upload is not negative: {size}")
+        check_open(stream)
         self.filename = filename or ""
         self.size = size
         self._content_type = check_content_type(content_type)
@@ -51,6 +55,7 @@ class Upload:
             stream = PeekingReader(stream)  # it counts, and can be looked into
         self._origin = cast("Any", stream).tell()
         self._begun = False
+        self._read = 0
         self.stream: Any = stream
 
     @property
@@ -68,7 +73,7 @@ class Upload:
         return self._content_type
 
     def peek(self) -> bytes | None:
-        """Give the first bytes without moving on; ``None`` where the stream allows no such look."""
+        """Return the first bytes without moving on; ``None`` where the stream allows no such look."""
         if self._seekable:
             here = self.stream.tell()
             self.stream.seek(self._origin)
@@ -87,7 +92,7 @@ class Upload:
         return self.stream if self._seekable else None
 
     def hashing_reader(self, **kw: Any) -> HashingReader:
-        """Give a reader of the stream that hashes; `kw` as for :class:`HashingReader`."""
+        """Return a reader of the stream that hashes; `kw` as for :class:`HashingReader`."""
         return HashingReader(self.stream, **kw)
 
     # What follows is for the transfer engine.
@@ -95,8 +100,10 @@ class Upload:
     def rewind(self) -> None:
         """Go to where the stream stood when the upload was made.
 
-        :raises ContentError: when it was read from and cannot seek: a remainder is never stored
+        :raises ContentError: when it was read from and cannot seek: a remainder is never stored; when it is closed
         """
+        check_open(getattr(self.stream, "source", self.stream))
+        self._read = 0
         if self._seekable:
             self.stream.seek(self._origin)
         elif self._begun or self.stream.tell() != self._origin:
@@ -106,12 +113,24 @@ class Upload:
             )
 
     def read_into(self, target: memoryview) -> int:
-        """Fill `target` from the stream; fewer bytes only at its end."""
+        """Fill `target` from the stream; fewer bytes only at its end.
+
+        :raises UploadSizeMismatchError: when the stream ends and says that it still owes something
+        :raises ContentError: when it is closed
+        """
         self._begun = True
-        return fill(self.stream, target)
+        try:
+            count = fill(self.stream, target)
+        except ValueError:
+            check_open(getattr(self.stream, "source", self.stream))
+            raise
+        if count < len(target):
+            check_whole(self.stream, self._read + count)
+        self._read += count
+        return count
 
     def fingerprint(self) -> tuple[int, int] | None:
-        """Give size and time of change (ns) of the file behind the stream, if there is one."""
+        """Return size and time of change (ns) of the file behind the stream, if there is one."""
         try:
             status = os.fstat(self.stream.fileno())
         except (AttributeError, OSError, ValueError):
@@ -129,14 +148,14 @@ class Upload:
 
 
 def check_content_type(value: str) -> str:
-    """Give a media type as it was given. :raises WrongUploadTypeError: when it is none"""
+    """Return a media type as it was given. :raises WrongUploadTypeError: when it is none"""
     if value and not contenttype.valid(value):
         raise exc.WrongUploadTypeError(f"{value!r} is not a content type")
     return value
 
 
 def _remaining(stream: Any) -> int | None:
-    """Give the bytes from a stream's position to its end; ``None`` when it cannot tell."""
+    """Return the bytes from a stream's position to its end; ``None`` when it cannot tell."""
     if not is_seekable(stream):
         return None
     here = stream.tell()
@@ -167,17 +186,38 @@ def _from_stream(stream: Any, filename: str = "", mime: str = "", *, size: int |
     return Upload(stream, filename, size, mime)
 
 
+def _whole(stream: Any, filename: str, mime: str) -> Upload:
+    """Make an upload of a framework's file, which stands for all of it, whoever has looked into it before.
+
+    :raises ContentError: when something was read of it already and it cannot be rewound
+    """
+    check_open(stream)
+    if is_seekable(stream):
+        stream.seek(0)
+    else:
+        try:
+            position = stream.tell()
+        except (AttributeError, OSError, ValueError):
+            position = 0
+        if position:
+            raise exc.ContentError(
+                f"{filename or 'the file'!r} is already read up to byte {position} and cannot be rewound: "
+                "a remainder is not stored"
+            )
+    return _from_stream(stream, filename, mime)
+
+
 def _from_werkzeug(value: Any, mime: str) -> Upload:
-    return _from_stream(value.stream, value.filename or "", mime)
+    return _whole(value.stream, value.filename or "", mime)
 
 
 def _from_django(value: Any, mime: str) -> Upload:
     # Django's File passes read and seek on to the file that it wraps, and knows its size.
-    return _from_stream(value.file, os.path.basename(value.name or ""), mime)
+    return _whole(value.file, os.path.basename(value.name or ""), mime)
 
 
 def _from_starlette(value: Any, mime: str) -> Upload:
-    return _from_stream(value.file, value.filename or "", mime)
+    return _whole(value.file, value.filename or "", mime)
 
 
 # The uploads of web frameworks, by the full name of their class: known without importing the framework.
@@ -186,7 +226,14 @@ _FRAMEWORKS: dict[str, Callable[[Any, str], Upload]] = {
     "werkzeug.datastructures.FileStorage": _from_werkzeug,
     "django.core.files.base.File": _from_django,
     "starlette.datastructures.UploadFile": _from_starlette,
+    "litestar.datastructures.upload_file.UploadFile": _from_starlette,
+    "aiohttp.web_request.FileField": _from_starlette,
 }
+
+
+def is_framework_file(value: Any) -> bool:
+    """Return whether a value is the upload of a web framework, which stands for the file in it."""
+    return any(f"{cls.__module__}.{cls.__qualname__}" in _FRAMEWORKS for cls in type(value).__mro__)
 
 
 @functools.singledispatch
@@ -195,17 +242,18 @@ def make_upload(value: Any, mime: str = "") -> Upload:
 
     Taken are: an :class:`Upload` (given back), bytes-likes, binary files and anything with ``read``, a
     :class:`pathlib.Path` (opened when it is read, closed afterwards), any iterable of bytes-likes (size unknown), the
-    uploads of werkzeug, Django and Starlette, and what was registered: ``make_upload.register(MyType, factory)`` with
-    ``factory(value, mime="") -> Upload``.
+    files of werkzeug, Django and Starlette (whole, whatever was read of them before), and what was registered:
+    ``make_upload.register(MyType, factory)`` with ``factory(value, mime="") -> Upload``.
 
     :param mime: the content type, when the content is not to tell it
-    :raises TypeError: for text, and for what holds no bytes
+    :raises TypeError: for text, for what holds no bytes, and for an asynchronous source
     :raises WrongUploadTypeError: when `mime` is not a content type
     """
     for cls in type(value).__mro__:
         factory = _FRAMEWORKS.get(f"{cls.__module__}.{cls.__qualname__}")
         if factory is not None:
             return factory(value, mime)
+    refuse_async(value)
     if hasattr(value, "read"):
         return _from_stream(value, mime=mime)
     try:

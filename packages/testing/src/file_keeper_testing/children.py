@@ -220,6 +220,16 @@ def finish_parts(
         return [uploaded], storage.resumable_resume(data, rest)
 
 
+def resume_piece(say: Say, wait: Wait, storage: Storage, state: str, piece: bytes) -> FileData:
+    """Go on with an upload in pieces at the same moment as others do."""
+    data = FileData.from_dict(json.loads(state))
+    with storage:
+        storage.exists("warm-up")
+        say("ready")
+        wait()
+        return storage.resumable_resume(data, piece)
+
+
 def mixed(say: Say, _wait: Wait, storage: Storage, prefix: str, rounds: int) -> int:
     """Do a bit of everything; give the number of operations."""
     with storage:

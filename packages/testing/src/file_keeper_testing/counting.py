@@ -50,7 +50,7 @@ class Counting(Wrapper):
             result = super().around(verb, key, call)
             with self._lock:
                 if isinstance(result, Body):
-                    self.asked += result.length
+                    self.asked += result.length or 0
                 elif verb == "body":
                     self.received += result if isinstance(result, int) else len(cast("bytes", result))
             return result

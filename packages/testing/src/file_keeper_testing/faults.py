@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from file_keeper import Storage, exc
-from file_keeper.backend import Backend, Body, Limits, MultipartRef, ObjectInfo, Part, Source, Wrapper, WriteOptions
+from file_keeper.backend import (
+    Backend,
+    Body,
+    Limits,
+    MultipartRef,
+    ObjectInfo,
+    Page,
+    Part,
+    Source,
+    Wrapper,
+    WriteOptions,
+    cut_pages,
+    entries_of,
+)
 from file_keeper.types import Buffer
 
 T = TypeVar("T")
@@ -52,6 +66,7 @@ class Rule:
     :param cut: the body that ``read`` opens raises a retryable :class:`ConnectionError` after so many bytes
     :param short: that body ends after so many bytes as if there were no more
     :param flip: the lowest bit of the byte at this offset is flipped, in what is read or in what is sent
+    :param answer: makes another answer of the body that ``read`` opens: another version, other bytes, other facts
     """
 
     verb: str
@@ -66,13 +81,14 @@ class Rule:
     cut: int | None = None
     short: int | None = None
     flip: int | None = None
+    answer: Callable[[Body], Body] | None = None
     seen: int = dataclasses.field(default=0, init=False)
     """Calls that matched verb and key."""
     hits: int = dataclasses.field(default=0, init=False)
     """Calls that met the fault."""
 
     def meets(self, verb: str, key: str) -> bool:
-        """Tell whether this call meets the fault, and count it."""
+        """Return whether this call meets the fault, and count it."""
         if not (fnmatch.fnmatchcase(verb, self.verb) and fnmatch.fnmatchcase(key, self.key)):
             return False
         self.seen += 1
@@ -134,6 +150,8 @@ class Faulty(Wrapper):
                 raise rule.exception(verb, key)
             if isinstance(result, Body):
                 result.stream = SpoiledStream(result.stream, rule)
+                if rule.answer:
+                    result = cast("T", rule.answer(result))
         return result
 
     def _met(self, verb: str, key: str, *, sending: bool) -> list[Rule]:
@@ -189,6 +207,32 @@ class Limited(Wrapper):
     @property
     def limits(self) -> Limits:  # pyright: ignore[reportIncompatibleVariableOverride] - as in Wrapper
         return dataclasses.replace(self.inner.limits, **self._changes)
+
+
+class Reordered(Wrapper):
+    """A backend of a service that lists in the order of directories, as those do that keep them: "a/b" before "a.b".
+
+    :param page: keys of a page
+    :param repeat: the first page comes again and again, as from a service that ignores the token
+    """
+
+    def __init__(self, inner: Backend[Any], *, page: int = 3, repeat: bool = False):
+        super().__init__(inner)
+        self._page = page
+        self._repeat = repeat
+
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        def place(key: str) -> list[bytes]:
+            return [name.encode() for name in key.split("/")]
+
+        infos = [entry for entry in entries_of(self.inner.list(prefix)) if isinstance(entry, ObjectInfo)]
+        infos = [info for info in infos if info.key.startswith(prefix)]
+        infos.sort(key=lambda info: place(info.key))
+        behind = [info for info in infos if not start_after or place(info.key) > place(start_after)]
+        pages = cut_pages(behind, prefix, start_after=start_after, delimiter=delimiter, size=self._page)
+        return itertools.cycle(itertools.islice(pages, 1)) if self._repeat else pages
 
 
 def limited(storage: Storage, **changes: Any) -> Storage:

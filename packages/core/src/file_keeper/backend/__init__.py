@@ -1,6 +1,11 @@
 """The contract of a backend, for authors of adapters: :class:`Backend`, its records, and :class:`Wrapper`."""
 
+from ..contenttype import agrees
+from ..serving import SANDBOX, content_disposition, is_inline
 from ..settings import Settings, option
+from ..workers import Workers
+from .addresses import is_loopback, require_secure
+from .answers import Answer, check_answer, looking, refuse_redirect, stranger, was_look
 from .contract import (
     OPTIONAL,
     REQUIRED,
@@ -13,6 +18,7 @@ from .contract import (
     NotModifiedInPlace,
     ObjectInfo,
     OpenUpload,
+    Page,
     Part,
     Prefix,
     Row,
@@ -24,21 +30,32 @@ from .contract import (
     WriteOptions,
     capabilities,
 )
+from .http_errors import Meaning, is_transient, meaning_of, redact, retry_after
+from .links import Link, LinkSigner, check_base_url
+from .paging import Items, Pages, cut_pages, entries_of, follow_pages, outlives_errors, place_in
 from .wrapper import Guard, Wrapper
 
 __all__ = [
     "OPTIONAL",
     "REQUIRED",
+    "SANDBOX",
     "VERBS",
+    "Answer",
     "Backend",
     "Body",
     "Capability",
     "Guard",
+    "Items",
     "Limits",
+    "Link",
+    "LinkSigner",
+    "Meaning",
     "MultipartRef",
     "NotModifiedInPlace",
     "ObjectInfo",
     "OpenUpload",
+    "Page",
+    "Pages",
     "Part",
     "Prefix",
     "Row",
@@ -48,8 +65,29 @@ __all__ = [
     "SignedRequest",
     "Source",
     "UploadLost",
+    "Workers",
     "Wrapper",
     "WriteOptions",
+    "agrees",
     "capabilities",
+    "check_answer",
+    "check_base_url",
+    "content_disposition",
+    "cut_pages",
+    "entries_of",
+    "follow_pages",
+    "is_inline",
+    "is_loopback",
+    "is_transient",
+    "looking",
+    "meaning_of",
     "option",
+    "outlives_errors",
+    "place_in",
+    "redact",
+    "refuse_redirect",
+    "require_secure",
+    "retry_after",
+    "stranger",
+    "was_look",
 ]

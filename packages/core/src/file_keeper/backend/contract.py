@@ -53,7 +53,7 @@ class Capability(enum.Flag):
     STREAM = enum.auto()
 
     def can(self, other: Capability) -> bool:
-        """Tell whether all of `other` is among these."""
+        """Return whether all of `other` is among these."""
         return other in self
 
 
@@ -69,8 +69,11 @@ class Limits:
     :param equal_parts: all parts but the last must have one size
     :param metadata_max: largest metadata in bytes, names and values in their encoded form
     :param metadata: whether metadata and headers are kept at all
-    :param order: how ``list`` orders: ``bytes`` (UTF-8), ``utf16``, ``tree`` (a directory's own name before what sorts
-        between it and its children), ``none``
+    :param metadata_names: which names the provider carries: ``headers`` (they travel as HTTP headers, in which an
+        underscore is lost on the way), ``identifiers`` (``[a-z][a-z0-9_]*``)
+    :param order: how ``list`` orders: ``bytes`` (UTF-8), ``assumed`` (``bytes`` by its protocol, which services of many
+        makers speak; the core looks before it relies on that for ``start_after``), ``utf16``, ``tree`` (a directory's
+        own name before what sorts between it and its children), ``none``. The core checks every page against it
     :param atomic_create: ``if_absent`` is decided by the provider in one step
     :param streaming_put: ``put`` takes a :class:`Source` of any and unknown size and shows nothing before its end;
         uploads then need no parts
@@ -83,8 +86,10 @@ class Limits:
     :param md5_metadata: the metadata key, if there is one, under which the tools of this provider record an MD5
         (base64)
     :param local: the bytes are at hand: a hash that nothing recorded is computed when it is asked for
-    :param copy_attributes: ``copy`` keeps type, metadata, headers and hash by itself and answers with them
+    :param copy_attributes: ``copy`` keeps type, metadata, headers and hash by itself where `options` bring none, and
+        answers with them
     :param ranges: a large download is faster in parallel ranges
+    :param sign_bounds: what the signature of an upload can bind beside its type: ``size`` (the largest), ``hash``
     """
 
     put_max: int = 5 * GiB
@@ -95,7 +100,8 @@ class Limits:
     equal_parts: bool = False
     metadata_max: int = 2048
     metadata: bool = True
-    order: Literal["bytes", "utf16", "tree", "none"] = "bytes"
+    metadata_names: Literal["identifiers", "headers"] = "identifiers"
+    order: Literal["bytes", "assumed", "utf16", "tree", "none"] = "bytes"
     atomic_create: bool = True
     streaming_put: bool = False
     session: bool = False
@@ -106,6 +112,7 @@ class Limits:
     local: bool = False
     copy_attributes: bool = False
     ranges: bool = True
+    sign_bounds: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +120,7 @@ class WriteOptions:
     """How an object is written.
 
     :param content_type: media type
-    :param metadata: in its encoded form: names of ``[a-z][a-z0-9_]*``, values of printable ASCII
+    :param metadata: in its encoded form: names as :attr:`Limits.metadata_names` says, values of printable ASCII
     :param headers: ``Cache-Control``, ``Content-Disposition``, ``Content-Encoding``, ``Content-Language``
     :param if_absent: only when there is no object (else :class:`ExistingFileError`), decided by the provider
     :param if_match: only when the object there has this etag (else :class:`ChangedFileError`)
@@ -160,6 +167,27 @@ class ObjectInfo:
 
 Row: TypeAlias = tuple[str, int, str, datetime | None]
 """An object in a listing: its key, size, etag and time, as in :class:`ObjectInfo`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, as the provider answered it.
+
+    :param keys: those of the objects, in the provider's order
+    :param entries: what is known of each of them, in the order of `keys`: a :data:`Row`, or an :class:`ObjectInfo`
+        where the listing tells more. Empty where keys alone were asked for
+    :param prefixes: what keys that were rolled up at the delimiter have in common, up to and with it
+    """
+
+    keys: Sequence[str]
+    entries: Sequence[ObjectInfo | Row] = ()
+    prefixes: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, infos: Iterable[ObjectInfo], prefixes: Sequence[str] = ()) -> Page:
+        """Return the page of these objects."""
+        entries = list(infos)
+        return cls([info.key for info in entries], entries, prefixes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -218,18 +246,25 @@ class Source(Protocol):
 
 
 class Body:
-    """The bytes of an object, on their way.
+    """The bytes of an object, as the answer of the provider describes them.
 
-    :param info: the whole object, as far as this answer tells of it (size and etag at least)
-    :param length: bytes that this body will give
+    A backend reports what **the answer** says and judges nothing: the core checks version, first byte and length of
+    every answer, goes on where a short one ended and refuses one that is shifted or of another version.
+
+    :param info: the object as far as this answer tells: its size (of the whole object), its etag (``""`` when the
+        answer names none), and in ``digests`` the hashes of the whole content that the answer carries
+    :param length: bytes that the answer promises; ``None`` when it promises nothing and ends with the connection
     :param stream: gives them: ``read(size)``, and ``readinto`` and ``close`` where it has them
+    :param start: offset of the first byte as the answer says (``Content-Range``, 0 for a whole object); ``None`` when
+        it does not say
     """
 
-    __slots__ = ("info", "length", "stream")
+    __slots__ = ("info", "length", "start", "stream")
 
-    def __init__(self, info: ObjectInfo, length: int, stream: Readable):
+    def __init__(self, info: ObjectInfo, length: int | None, stream: Readable, *, start: int | None = None):
         self.info = info
         self.length = length
+        self.start = start
         self.stream: Any = stream
 
     def read(self, size: int = -1, /) -> bytes:
@@ -260,6 +295,8 @@ class SignOptions:
     :param content_type: of an upload (sent), of a download (answered); ``""`` leaves it free
     :param disposition: the ``Content-Disposition`` that a download is answered with
     :param if_absent: an upload must not overwrite
+    :param max_size: the most bytes that an upload may have; given only where ``Limits.sign_bounds`` has ``size``
+    :param digests: a hash that an upload must have; given only where ``Limits.sign_bounds`` has ``hash``
     :param upload: for ``part``: the multipart upload and the part's number
     """
 
@@ -267,6 +304,8 @@ class SignOptions:
     content_type: str = ""
     disposition: str = ""
     if_absent: bool = False
+    max_size: int | None = None
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     upload: MultipartRef | None = None
     part: int = 0
 
@@ -299,7 +338,7 @@ OPTIONAL = (
     "multipart_create", "multipart_put", "multipart_parts", "multipart_complete", "multipart_abort", "multipart_list",
     "resumable_start", "resumable_send", "resumable_offset", "resumable_cancel",
     "copy", "move", "compose", "append", "annotate", "notes", "prepare", "check", "sign", "url", "delete_many",
-    "names", "rows", "sweep",
+    "sweep",
 )  # fmt: skip
 VERBS = REQUIRED + OPTIONAL
 
@@ -342,12 +381,18 @@ class Backend(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        """List the keys that begin with `prefix`, lazily, a page at a time, in the provider's order.
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        """List the keys that begin with `prefix`, lazily, a page for each request, in the provider's order.
 
-        :param start_after: a whole key, exclusive; keys up to and with it are not given. With a delimiter, prefixes
-            that are not after it are not given either
-        :param delimiter: keys that hold it after the prefix are given once, as :class:`Prefix`
+        A backend leaves out and reorders nothing: the core checks the order, and drops what is not after
+        `start_after` or does not begin with `prefix`. Return a :func:`follow_pages` where the provider has tokens.
+
+        :param start_after: a whole key to begin behind, in the provider's order, if it can. It may begin earlier
+        :param delimiter: keys that hold it after the prefix are named once, in ``Page.prefixes``
+        :param keys_only: only ``Page.keys`` matter; what makes the answer larger or slower may be left out. Markers of
+            directories (empty objects whose key ends in ``/``) then have to be left out as well
         """
 
     @abstractmethod
@@ -438,11 +483,13 @@ class Backend(ABC, Generic[S]):
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         """Copy on the server, any size, pinned to ``source.etag``; conditions of `options` hold for the target.
 
-        Type, metadata and headers are those of `options` (equal to the source's, the core's own keys apart), unless
-        ``limits.copy_attributes``: then `source` may hold a key only, and the object keeps its own.
+        Type, metadata and headers are those of `options` (equal to the source's, the core's own keys apart). With
+        ``limits.copy_attributes`` a copy without a condition has no metadata in `options`: then `source` may hold a
+        key only, and the object keeps its own.
 
         :raises MissingFileError: when the source is not there
         :raises ChangedFileError: when the source is another version
+        :raises NotModifiedInPlace: when the provider cannot: the core then reads and writes
         """
         raise NotImplementedError
 
@@ -492,17 +539,6 @@ class Backend(ABC, Generic[S]):
 
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
         """Delete objects, there or not; give the key and the error of each that could not be deleted."""
-        raise NotImplementedError
-
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        """List keys alone, a page at a time, in the order of ``list``, where that is cheaper than :meth:`list`.
-
-        Markers of directories (empty objects whose key ends in ``/``) are left out.
-        """
-        raise NotImplementedError
-
-    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
-        """List as :meth:`names` does, each key with size, etag and time, where that is cheaper than :meth:`list`."""
         raise NotImplementedError
 
     def sweep(self, prefix: str, older_than: float) -> int:

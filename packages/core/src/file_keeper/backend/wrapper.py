@@ -15,15 +15,15 @@ from .contract import (
     MultipartRef,
     ObjectInfo,
     OpenUpload,
+    Page,
     Part,
-    Prefix,
-    Row,
     SignAction,
     SignedRequest,
     SignOptions,
     Source,
     WriteOptions,
 )
+from .paging import outlives_errors
 
 T = TypeVar("T")
 
@@ -77,10 +77,16 @@ class Wrapper(Backend[Any]):
 
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
         body = self.around("read", key, lambda: self.inner.read(key, start, end, etag=etag))
-        return Body(body.info, body.length, WrappedStream(self, key, body))
+        return Body(body.info, body.length, WrappedStream(self, key, body), start=body.start)
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        return self._each("list", prefix, lambda: self.inner.list(prefix, start_after=start_after, delimiter=delimiter))
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        return self._each(
+            "list",
+            prefix,
+            lambda: self.inner.list(prefix, start_after=start_after, delimiter=delimiter, keys_only=keys_only),
+        )
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         return self.around("put", key, lambda: self.inner.put(key, body, options))
@@ -158,12 +164,6 @@ class Wrapper(Backend[Any]):
         # As a list: whatever the requests raise is raised within the hook.
         return self.around("delete_many", keys[0] if keys else "", lambda: list(self.inner.delete_many(keys)))
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        return self._each("names", prefix, lambda: self.inner.names(prefix, start_after=start_after))
-
-    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
-        return self._each("rows", prefix, lambda: self.inner.rows(prefix, start_after=start_after))
-
     def sweep(self, prefix: str, older_than: float) -> int:
         return self.around("sweep", prefix, lambda: self.inner.sweep(prefix, older_than))
 
@@ -209,9 +209,13 @@ class Guard(Wrapper):
         return ours
 
     def _each(self, verb: str, key: str, start: Callable[[], Iterator[T]]) -> Iterator[T]:
+        iterator = self.around(verb, key, start)
+        return _Guarded(iterator, self.around) if outlives_errors(iterator) else self._through(iterator)
+
+    def _through(self, iterator: Iterator[T]) -> Iterator[T]:
         # Listings are long: one try around the whole, not one a step.
         try:
-            yield from start()
+            yield from iterator
         except exc.FilesError:
             raise
         except Exception as error:
@@ -220,3 +224,19 @@ class Guard(Wrapper):
     def close(self) -> None:
         with suppress(exc.FilesError):
             self.around("close", "", self.inner.close)
+
+
+class _Guarded(Iterator[T]):
+    """An iterator that outlives its errors, each step of which goes through a hook."""
+
+    outlives_errors = True
+
+    def __init__(self, iterator: Iterator[T], around: Callable[[str, str, Callable[[], Any]], Any]):
+        self._iterator = iterator
+        self._around = around
+
+    def __next__(self) -> T:
+        item = self._around("item", "", lambda: next(self._iterator, _END))
+        if item is _END:
+            raise StopIteration
+        return item

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from .. import exc
-from ..backend import Backend, MultipartRef, ObjectInfo, OpenUpload, Part, Prefix, Row, Source, Wrapper, WriteOptions
+from .. import attributes, calls, exc
+from ..backend import (
+    Backend,
+    MultipartRef,
+    ObjectInfo,
+    OpenUpload,
+    Page,
+    Part,
+    Source,
+    Wrapper,
+    WriteOptions,
+    outlives_errors,
+    place_in,
+    was_look,
+)
 from ..types import Buffer
 
 T = TypeVar("T")
-
-TOKEN = "fk_token"
-"""The reserved metadata key of the token."""
 
 # A rename is not repeated: after a lost answer the source is gone either way. A stream is consumed by its first try.
 _ONCE = frozenset(("move", "body", "item"))
@@ -46,8 +57,22 @@ DEFAULT = Policy()
 
 
 def unanswered(error: exc.FilesError) -> bool:
-    """Tell whether the provider may have done what was asked although this error came back."""
-    return isinstance(error, exc.ConnectionError) and not isinstance(error, exc.ThrottledError)
+    """Return whether the provider may have done what was asked although this error came back."""
+    if not isinstance(error, exc.ConnectionError) or isinstance(error, exc.ThrottledError | exc.CircuitOpenError):
+        return False
+    return not _never_sent(error)
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Return whether no change was asked for, as the connection was never made or it was a look: there is no doubt."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, ConnectionRefusedError | socket.gaierror) or was_look(cause):
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 class Retry(Wrapper):
@@ -62,7 +87,7 @@ class Retry(Wrapper):
         inner: Backend[Any],
         policy: Policy | None = None,
         *,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = calls.sleep,
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(inner)
@@ -73,6 +98,8 @@ class Retry(Wrapper):
     def _pause(self, error: exc.FilesError, attempt: int, started: float) -> None:
         """Wait before the next attempt, or raise `error` where there is none."""
         policy = self.policy
+        if isinstance(error, exc.ThrottledError):
+            calls.throttled()
         if not error.retryable or attempt >= policy.attempts:
             raise error
         pause = max(error.retry_after, random.uniform(0, min(policy.longest, policy.base * 2 ** (attempt - 1))))
@@ -85,47 +112,61 @@ class Retry(Wrapper):
             return call()
         return self._repeat(call)
 
-    def _repeat(self, call: Callable[[], T], recognise: Callable[[exc.FilesError], T | None] | None = None) -> T:
+    def _repeat(self, call: Callable[[], T], settle: Callable[[exc.FilesError], T] | None = None) -> T:
         """Call until it succeeds or must not be repeated.
 
-        :param recognise: asked about a final error when an earlier attempt went unanswered: gives the result that
-            this earlier attempt had, if it is what the error tells of
+        :param settle: asked about the final error when an attempt went unanswered: it looks what became of that
+            attempt, and returns its result or raises the error that the caller gets
         """
         attempt, started, lost = 1, self._clock(), False
         while True:
+            calls.check()
             try:
                 return call()
             except exc.FilesError as error:
-                if lost and recognise is not None and not error.retryable:
-                    found = recognise(error)
-                    if found is not None:
-                        return found
-                self._pause(error, attempt, started)
                 lost = lost or unanswered(error)
+                try:
+                    self._pause(error, attempt, started)
+                except exc.FilesError:
+                    if lost and settle is not None:
+                        return settle(error)
+                    raise
                 attempt += 1
 
-    def _own(self, key: str, options: WriteOptions) -> Callable[[exc.FilesError], ObjectInfo | None]:
-        """Make the question whether the object at `key` is what this very call wrote."""
+    def _own(self, key: str, options: WriteOptions) -> Callable[[exc.FilesError], ObjectInfo]:
+        """Return the look whether the object at `key` is what this very call wrote, by the token in its metadata."""
+        token = attributes.token_of(options.metadata)
 
-        def recognise(error: exc.FilesError) -> ObjectInfo | None:
-            token = options.metadata.get(TOKEN)
-            if not token or not isinstance(error, exc.LocationError | exc.MultipartUploadError):
-                return None
+        def is_own(info: ObjectInfo) -> bool:
+            return bool(token) and attributes.token_of(info.metadata) == token
+
+        return self._look(key, is_own)
+
+    def _look(self, key: str, is_own: Callable[[ObjectInfo], bool]) -> Callable[[exc.FilesError], ObjectInfo]:
+        def settle(error: exc.FilesError) -> ObjectInfo:
             try:
-                info = self.head(key)
+                # The service may be gone for good, which the attempts have shown already: then one look is enough.
+                look = self.inner.head if isinstance(error, exc.ConnectionError) else self.head
+                info = look(key)
             except exc.MissingFileError:
-                return None
-            return info if info.metadata.get(TOKEN) == token else None
+                info = None
+            except exc.FilesError as failure:
+                error.add_note(f"what became of the unanswered attempt could not be found out: {failure}")
+                info = None
+            if info is not None and is_own(info):
+                return info
+            # A conflict with what another wrote is an answer. In anything else the attempt may still come through.
+            refused = info is not None and isinstance(error, exc.ExistingFileError | exc.ChangedFileError)
+            error.uncertain = not refused
+            raise error
 
-        return recognise
+        return settle
 
-    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
-        if not isinstance(body, bytes | bytearray | memoryview):
-            return self.inner.put(key, body, options)
-        return self._repeat(lambda: self.inner.put(key, body, options), self._own(key, options))
+    def _end(self, call: Callable[[], bool], is_gone: Callable[[], bool] | None = None) -> bool:
+        """Repeat what ends something and tells whether it was there: what an unanswered attempt ended was.
 
-    def _end(self, call: Callable[[], bool]) -> bool:
-        """Repeat what ends something and tells whether it was there: what an unanswered attempt ended was."""
+        :param is_gone: looks whether it is there, when the last answer does not tell
+        """
         lost = False
 
         def once() -> bool:
@@ -136,19 +177,55 @@ class Retry(Wrapper):
                 lost = lost or unanswered(error)
                 raise
 
-        return self._repeat(once)
+        def settle(error: exc.FilesError) -> bool:
+            try:
+                if is_gone is not None and is_gone():
+                    return True
+            except exc.FilesError as failure:
+                error.add_note(f"what became of the unanswered attempt could not be found out: {failure}")
+            error.uncertain = True
+            raise error
+
+        return self._repeat(once, settle)
+
+    def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
+        settle = self._own(key, options)
+        if isinstance(body, bytes | bytearray | memoryview):
+            return self._repeat(lambda: self.inner.put(key, body, options), settle)
+        try:  # a stream is consumed by its first try
+            return self.inner.put(key, body, options)
+        except exc.FilesError as error:
+            if unanswered(error):
+                return settle(error)
+            raise
 
     def delete(self, key: str, *, etag: str = "") -> bool:
-        return self._end(lambda: self.inner.delete(key, etag=etag))
+        def is_gone() -> bool:
+            try:
+                self.inner.head(key)
+            except exc.MissingFileError:
+                return True
+            return False
+
+        return self._end(lambda: self.inner.delete(key, etag=etag), is_gone)
 
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
         """Repeat the request where it fails, and those of its keys that failed in passing where it does not."""
-        attempt, started = 1, self._clock()
+        attempt, started, lost = 1, self._clock(), False
 
         def once() -> dict[str, Exception]:
-            return dict(self.inner.delete_many(keys))
+            nonlocal lost
+            try:
+                return dict(self.inner.delete_many(keys))
+            except exc.FilesError as error:
+                lost = lost or unanswered(error)
+                raise
 
-        failures = self._repeat(once)
+        def settle(error: exc.FilesError) -> dict[str, Exception]:
+            error.uncertain = True
+            raise error
+
+        failures = self._repeat(once, settle)
         while passing := {
             key: error for key, error in failures.items() if isinstance(error, exc.FilesError) and error.retryable
         }:
@@ -159,6 +236,9 @@ class Retry(Wrapper):
             except exc.FilesError:
                 break  # what was told of them before stands
             failures = {key: error for key, error in failures.items() if key not in passing} | answered
+        for error in failures.values():
+            if lost and isinstance(error, exc.FilesError):
+                error.uncertain = True  # the attempt that went unanswered may have removed it
         return failures.items()
 
     def multipart_abort(self, upload: MultipartRef) -> bool:
@@ -170,46 +250,36 @@ class Retry(Wrapper):
     def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
         own = self._own(upload.key, options)
 
-        def recognise(error: exc.FilesError) -> ObjectInfo | None:
+        def settle(error: exc.FilesError) -> ObjectInfo:
             info = own(error)
-            if info is not None:
-                # The attempt that published it never came to tidying up after itself.
-                with suppress(exc.FilesError):
-                    self.inner.multipart_abort(upload)
+            # The attempt that published it never came to tidying up after itself.
+            with suppress(exc.FilesError):
+                self.inner.multipart_abort(upload)
             return info
 
-        return self._repeat(lambda: self.inner.multipart_complete(upload, parts, options), recognise)
+        return self._repeat(lambda: self.inner.multipart_complete(upload, parts, options), settle)
 
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
-        recognise = self._own(key, options) if options.metadata else self._copied(source.key, key)
-        return self._repeat(lambda: self.inner.copy(source, key, options), recognise)
+        settle = self._own(key, options) if options.metadata else self._copied(source.key, key)
+        return self._repeat(lambda: self.inner.copy(source, key, options), settle)
 
-    def _copied(self, source: str, key: str) -> Callable[[exc.FilesError], ObjectInfo | None]:
-        """Make the question whether the object at `key` is a copy of `source`, whose token the provider copies too."""
+    def _copied(self, source: str, key: str) -> Callable[[exc.FilesError], ObjectInfo]:
+        """Return the look whether the object at `key` is a copy of `source`, whose token the provider copies too."""
 
-        def recognise(error: exc.FilesError) -> ObjectInfo | None:
-            if not isinstance(error, exc.LocationError):
-                return None
-            try:
-                there, here = self.head(key), self.head(source)
-            except exc.MissingFileError:
-                return None
+        def is_own(there: ObjectInfo) -> bool:
+            here = self.head(source)
             if (there.size, dict(there.digests)) != (here.size, dict(here.digests)):
-                return None
-            return there if there.metadata.get(TOKEN) == here.metadata.get(TOKEN) else None
+                return False
+            return attributes.token_of(there.metadata) == attributes.token_of(here.metadata)
 
-        return recognise
+        return self._look(key, is_own)
 
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
-        def recognise(error: exc.FilesError) -> bool | None:
+        def is_recorded(found: ObjectInfo) -> bool:
             # Where a record makes another version (Azure), the first attempt's own is what the second one meets.
-            if not isinstance(error, exc.ChangedFileError):
-                return None
-            found = self.head(info.key)
-            noted = {*found.digests.items(), found.metadata.get("fk_hash", "").partition(":")[::2]}
-            return (found.size == info.size and noted.issuperset(digests.items())) or None
+            return found.size == info.size and set(attributes.all_digests(found).items()).issuperset(digests.items())
 
-        self._repeat(lambda: self.inner.annotate(info, digests) or True, recognise)
+        self._repeat(lambda: self.inner.annotate(info, digests) or info, self._look(info.key, is_recorded))
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
         return self._repeat(lambda: self.inner.compose(sources, key, options), self._own(key, options))
@@ -220,67 +290,65 @@ class Retry(Wrapper):
     def resumable_send(
         self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
     ) -> int | ObjectInfo:
-        attempt, started = 1, self._clock()
+        attempt, started, lost = 1, self._clock(), False
+        settle = self._own(upload.key, options)
         while True:
             try:
                 return self.inner.resumable_send(upload, offset, body, total, options)
             except exc.FilesError as error:
-                self._pause(error, attempt, started)
+                lost = lost or unanswered(error)
+                try:
+                    self._pause(error, attempt, started)
+                except exc.FilesError:
+                    if lost and total is not None:
+                        return settle(error)
+                    raise
                 attempt += 1
             # The provider's own offset is the truth: what it has is not sent again.
             try:
                 reached = self.resumable_offset(upload, total)
-            except exc.MissingFileError as error:
-                # It may have forgotten a session that it finished.
-                if total is None or (found := self._own(upload.key, options)(error)) is None:
-                    raise
-                return found
+            except exc.FilesError as error:
+                # It may have forgotten a session that it finished, or tell nothing of it any more.
+                if lost and total is not None:
+                    return settle(error)
+                raise
             if not isinstance(reached, int) or reached != offset:
                 return reached
 
-    def _resumed(self, start: Callable[[str], Iterator[T]], after: str, key: Callable[[T], str]) -> Iterator[T]:
-        """Go through a listing; after a failure again from behind the last item that was given."""
+    def _resumed(self, start: Callable[[str], Iterator[Page]], iterator: Iterator[Page], after: str) -> Iterator[Page]:
+        """Go through a listing; a page that fails is asked for again.
+
+        An iterator that outlives its errors (:class:`file_keeper.backend.Pages`) asks for that page by its token. Any
+        other is begun again behind the last key that was given, which only a provider with a known order can do.
+        """
         attempt, started, seen = 1, self._clock(), after
+        place = place_in(self.limits.order)
         while True:
             try:
-                for item in start(after):
-                    yield item
-                    after = key(item)
+                for page in iterator:
+                    yield page
+                    after = max((*page.keys[-1:], *page.prefixes[-1:]), key=place, default=after)
                 return
             except exc.FilesError as error:
                 if after != seen:  # the policy is for one page, and this one is another
                     attempt, started, seen = 1, self._clock(), after
                 self._pause(error, attempt, started)
                 attempt += 1
+                if not outlives_errors(iterator):
+                    iterator = start(after)
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        if self.limits.order == "none":
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        def start(after: str) -> Iterator[Page]:
+            return self.inner.list(prefix, start_after=after, delimiter=delimiter, keys_only=keys_only)
+
+        first = start(start_after)
+        if self.limits.order == "none" and not outlives_errors(first):
             # Nothing tells where an unordered listing stood. It is sorted by directories anyway: one is got again.
-            yield from self._repeat(lambda: list(self.inner.list(prefix, start_after=start_after, delimiter=delimiter)))
-            return
-        yield from self._resumed(
-            lambda after: self.inner.list(prefix, start_after=after, delimiter=delimiter),
-            start_after,
-            lambda item: item.key,
-        )
-
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        if self.limits.order == "none":
-            yield from self.inner.names(prefix, start_after=start_after)
-            return
-        yield from self._resumed(
-            lambda after: filter(None, self.inner.names(prefix, start_after=after)), start_after, lambda page: page[-1]
-        )
-
-    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
-        if self.limits.order == "none":
-            yield from self.inner.rows(prefix, start_after=start_after)
-            return
-        yield from self._resumed(
-            lambda after: filter(None, self.inner.rows(prefix, start_after=after)),
-            start_after,
-            lambda page: page[-1][0],
-        )
+            yield from self._repeat(lambda: list(start(start_after)))
+        else:
+            yield from self._resumed(start, first, start_after)
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
         yield from self._repeat(lambda: list(self.inner.multipart_parts(upload)))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from .copying import Copying
+from typing import TYPE_CHECKING
+
 from .links import Links, SignedAction, SignedURL
 from .listing import Listed
+from .many import Many
 from .sessions import InParts
-from .writing import Writing
+
+if TYPE_CHECKING:
+    from ..aio import AsyncStorage
 
 __all__ = ["SignedAction", "SignedURL", "Storage"]
 
 
-class Storage(Writing, Listed, Copying, Links, InParts):
+class Storage(Many, Listed, Links, InParts):
     """Files in one place, behind one contract that is the same for every place.
 
     Made by :func:`file_keeper.make_storage`. It is safe to use from several threads and after a fork, a context
@@ -24,3 +28,16 @@ class Storage(Writing, Listed, Copying, Links, InParts):
     :param settings: validated
     :param backend: the provider
     """
+
+    @property
+    def aio(self) -> AsyncStorage:
+        """The same operations to be awaited, on asyncio and trio; needs ``file-keeper-core[async]``.
+
+        :raises MissingExtrasError: when that is not installed
+        """
+        found: AsyncStorage | None = self.__dict__.get("_aio")
+        if found is not None:
+            return found
+        from ..aio import AsyncStorage
+
+        return self.__dict__.setdefault("_aio", AsyncStorage(self))

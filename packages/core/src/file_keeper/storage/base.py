@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .. import attributes, contenttype, exc, hashing, synthetic, transformers
 from .. import location as locations
+from ..attributes import TOKEN
 from ..backend import (
     Backend,
     Capability,
@@ -26,17 +27,20 @@ from ..backend import (
 )
 from ..data import FileData
 from ..listing import Listing
-from ..reading import Reader
-from ..resilience.retry import TOKEN, Retry
+from ..reading import Reader, Verification
+from ..resilience.retry import Retry
 from ..sessions import Sessions
 from ..settings import Settings, parse_duration
-from ..transfer import Engine, Plan
+from ..transfer import Engine, Plan, Sent
 from ..types import FileOrLocation, Progress
 from ..upload import Upload, check_content_type
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Self_ = TypeVar("Self_", bound="Base")
+
+INCOMING = f"{locations.RESERVED}/incoming/"
+"""Where files lie whose place is not decided yet, below the ``path`` of their storage."""
 
 Duration = float | str | timedelta
 """Seconds, text such as ``"15m"``, or a :class:`datetime.timedelta`."""
@@ -90,6 +94,10 @@ def validity(duration: Duration) -> float:
     return seconds
 
 
+def _incoming_of(storage: Base) -> Base:
+    return storage.incoming
+
+
 _alive: weakref.WeakSet[Base] = weakref.WeakSet()
 
 
@@ -105,16 +113,20 @@ if hasattr(os, "register_at_fork"):
 class Base:
     """What every part of a storage stands on: settings, backend, capabilities, keys, errors that say where."""
 
-    def __init__(self, name: str, settings: Settings, backend: Backend[Any]):
+    def __init__(self, name: str, settings: Settings, backend: Backend[Any], *, within: Base | None = None):
         self.name = name
         self.settings = settings
         self.backend = backend
+        self._parent = within
         self._root = "" if settings.absolute_path else settings.path and settings.path + "/"
+        if within is not None:
+            self._root = within._root + INCOMING
         self._room = locations.MAX_KEY - len(self._root.encode())
         self._verbs: Backend[Any] = Retry(Guard(backend))
         self._engine = Engine(self._verbs, settings)
         self._listing = Listing(self._verbs, self._root, self._room)
         self._sessions = Sessions(self._verbs, settings, self._root)
+        self._verification = Verification(settings.verify_reads, settings.multipart_threshold)
         self._disabled = self._parse_disabled(settings)
         self._check_defaults(settings)
         _alive.add(self)
@@ -156,11 +168,11 @@ class Base:
         return capabilities(self.backend) & ~self._disabled
 
     def supports(self, capability: Capability) -> bool:
-        """Tell whether this storage can do all of that."""
+        """Return whether this storage can do all of that."""
         return capability in self.capabilities
 
     def supports_synthetic(self, capability: Capability, destination: Base) -> bool:
-        """Tell whether the ``..._synthetic`` way of `capability` works from here to `destination`."""
+        """Return whether the ``..._synthetic`` way of `capability` works from here to `destination`."""
         return synthetic.supports(self, capability, destination)
 
     def _cannot(self, needs: Capability) -> exc.UnsupportedOperationError:
@@ -178,6 +190,17 @@ class Base:
         :param wrap: gets the backend and gives one around it, see :class:`file_keeper.backend.Backend`
         """
         return type(self)(self.name, self.settings, wrap(self.backend))
+
+    @functools.cached_property
+    def incoming(self) -> Self:
+        """A storage beside this one for files whose place is not decided yet: no listing of this one shows them.
+
+        They lie under the reserved name. ``move_synthetic`` from there into this storage is done by the provider, as
+        :meth:`move` is; ``cleanup_uploads`` removes those that nobody has moved.
+        """
+        if self._parent is not None:
+            return self
+        return type(self)(self.name, self.settings, self.backend, within=self)
 
     def initialize(self) -> None:
         """Create what is missing: the bucket, the container, the directory. What is there is fine."""
@@ -215,6 +238,8 @@ class Base:
     def __reduce__(self) -> tuple[Any, ...]:
         from ..registry import restore
 
+        if self._parent is not None:
+            return _incoming_of, (self._parent,)
         if live := self.settings.live():
             raise TypeError(f"storage {self.name!r} cannot be pickled: its option {live!r} is of this process alone")
         if type(self.backend).settings_type is not type(self.settings):
@@ -296,7 +321,9 @@ class Base:
         )
 
     def _send(self, location: str, upload: Upload, plan: Plan, meant: Mapping[str, str]) -> FileData:
-        sent = self._engine.send(upload, plan)
+        return self._made(location, self._engine.send(upload, plan), plan, meant)
+
+    def _made(self, location: str, sent: Sent, plan: Plan, meant: Mapping[str, str]) -> FileData:
         wanted = self.settings.hashing_algorithm
         return FileData(
             location,
@@ -373,9 +400,9 @@ class Base:
 
     def _attributes_of(self, info: ObjectInfo) -> WriteOptions:
         """Give the options that write an object with the attributes of another, its hash left out."""
-        token = {TOKEN: attributes.new_token()} if self.limits.metadata else {}
+        token = {attributes.named(TOKEN, self.limits): attributes.new_token()} if self.limits.metadata else {}
         return WriteOptions(
             content_type=info.content_type or "application/octet-stream",
-            metadata={**attributes.without_ours(info.metadata), **token},
+            metadata={**attributes.without_ours(info.metadata, self.limits), **token},
             headers=info.headers,
         )

@@ -7,9 +7,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from .. import attributes, exc, synthetic
+from .. import attributes, calls, exc, synthetic
 from ..backend import (
     Capability,
+    NotModifiedInPlace,
     ObjectInfo,
     WriteOptions,
 )
@@ -105,7 +106,7 @@ class Copying(Reading):
         """Copy; give the source as it was seen, and the copy."""
         if_absent, if_match = self._condition(overwrite)
         verbs = self._verbs.verbs
-        if "copy" in verbs and self.limits.copy_attributes:
+        if "copy" in verbs and self._copies_all(if_absent, if_match):
             options = WriteOptions(if_absent=if_absent, if_match=if_match)
             with self._from(file):
                 info = self._verbs.copy(ObjectInfo(key=source, size=0), key, options)
@@ -115,7 +116,7 @@ class Copying(Reading):
         digests = self._digests(info)
         wanted = self.settings.hashing_algorithm
         plain = self._attributes_of(info)
-        kept = {k: v for k, v in info.metadata.items() if k in (attributes.HASH, attributes.MD5)}
+        kept = attributes.hash_of(info.metadata, self.limits)
         if not kept:
             kept = attributes.record(digests, attributes.pick(digests, wanted)[1], self.limits.put_digests, self.limits)
         options = dataclasses.replace(
@@ -127,22 +128,26 @@ class Copying(Reading):
             size=info.size,
         )
         if "copy" in verbs:
-            with self._from(file):
-                made = self._verbs.copy(info, key, options)
-            made = dataclasses.replace(
-                info,
-                key=key,
-                etag=made.etag,
-                modified=made.modified,
-                metadata=options.metadata,
-                digests={**digests, **made.digests},
-                noted=False,
-            )
-            return info, self._describe(made, location)
+            try:
+                with self._from(file):
+                    made = self._verbs.copy(info, key, options)
+            except NotModifiedInPlace:
+                pass  # the provider cannot, with this one: read and written, as without the verb
+            else:
+                made = dataclasses.replace(
+                    info,
+                    key=key,
+                    etag=made.etag,
+                    modified=made.modified,
+                    metadata=options.metadata,
+                    digests={**digests, **made.digests},
+                    noted=False,
+                )
+                return info, self._describe(made, location)
         plan = Plan(
             key=key,
             content_type=info.content_type,  # "": told from the content, as analyze would
-            metadata=attributes.without_ours(info.metadata),
+            metadata=attributes.without_ours(info.metadata, self.limits),
             headers=info.headers,
             if_absent=if_absent,
             if_match=if_match,
@@ -154,11 +159,20 @@ class Copying(Reading):
             made = self._send(location, Upload(reader, size=info.size), plan, attributes.decode(info.metadata))
         return info, made
 
+    def _copies_all(self, if_absent: bool, if_match: str) -> bool:
+        """Return whether the provider's own copy of the attributes will do.
+
+        It copies the token of the source as well, by which two copies under one condition could not be told apart
+        after a lost answer: each would take the other's for its own (contract 6.1.3).
+        """
+        return self.limits.copy_attributes and not (if_absent or if_match)
+
     @operation(Capability.MOVE)
     def move(self, location: str, file: FileOrLocation, /, *, overwrite: bool | FileData | None = None) -> FileData:
         """Move a file to `location`; a rename where the provider has one, else a copy and a conditional removal.
 
-        If it fails the source stays. Onto itself it does nothing.
+        If it fails the source stays, and the copy too where it cannot be shown that the source does: see the notes of
+        the error. Onto itself it does nothing.
 
         :raises ChangedFileError: the source was changed meanwhile
         """
@@ -167,12 +181,18 @@ class Copying(Reading):
             source = self._key(file)
             if source == key:
                 return self._describe(self._verbs.head(key), location)
+        return self._moved(source, key, file, location, overwrite)
+
+    def _moved(
+        self, source: str, key: str, file: FileOrLocation, location: str, overwrite: bool | FileData | None
+    ) -> FileData:
+        """Move a key of the backend, which need not be one of this storage."""
         if_absent, if_match = self._condition(overwrite)
         if "move" in self._verbs.verbs:
             with self._from(file):
                 info = self._verbs.move(source, key, WriteOptions(if_absent=if_absent, if_match=if_match))
             return self._describe(info, location)
-        if self.limits.copy_attributes:
+        if self._copies_all(if_absent, if_match):
             # The removal needs the version that was copied, so the source is looked at after all.
             with self._on(file):
                 seen = self._verbs.head(source)
@@ -182,18 +202,32 @@ class Copying(Reading):
         else:
             seen, made = self._copied(source, key, file, location, overwrite)
         try:
-            with self._on(file):
+            # Once there is a copy the move is ended, also where nobody waits for it any more.
+            with self._on(file), calls.cleaning_up():
                 self._verbs.delete(source, etag=seen.etag)
         except exc.FilesError as error:
-            if if_absent and not isinstance(error, exc.ConnectionError):
-                # The copy was ours alone: with the source still there it is taken back. After an answer that was
-                # lost the source may be gone, and the copy all that there is.
-                try:
-                    self._verbs.delete(key, etag=made.etag)
-                except exc.FilesError as failure:
-                    error.add_note(f"and the copy at {location!r} could not be removed: {failure}")
+            if not (if_absent and self._take_back(error, seen, key, made)):
+                error.add_note(f"the copy at {location!r} stays")
             raise
         return made
+
+    def _take_back(self, error: exc.FilesError, seen: ObjectInfo, key: str, made: FileData) -> bool:
+        """Remove the copy of a move whose source was not removed; return whether that was done.
+
+        The error alone does not show that the source stands: the answer to an earlier attempt may have been lost, and
+        the copy be all that there is (contract 6.4). A copy without an etag may be another's by now.
+        """
+        if error.uncertain or not made.etag:
+            return False
+        try:
+            now = self._verbs.head(seen.key)
+            if (now.etag, attributes.token_of(now.metadata)) != (seen.etag, attributes.token_of(seen.metadata)):
+                return False
+            self._verbs.delete(key, etag=made.etag)
+        except exc.FilesError as failure:
+            error.add_note(f"the copy could not be taken back: {failure}")
+            return False
+        return True
 
     def copy_synthetic(
         self,
@@ -221,9 +255,33 @@ class Copying(Reading):
     ) -> FileData:
         """Move a file of this storage to `location` in `destination`; it is removed here when it is there.
 
+        Between a storage and its :attr:`incoming` the provider does it, as in :meth:`move`.
+
         :param progress: as for :meth:`upload`
         """
+        if destination.backend is self.backend:
+            return self._moved_within(location, file, destination, overwrite, progress)
         return synthetic.move(self, location, file, destination, overwrite, progress)
+
+    def _moved_within(
+        self,
+        location: str,
+        file: FileOrLocation,
+        destination: Storage,
+        overwrite: bool | FileData | None,
+        progress: Progress | None,
+    ) -> FileData:
+        """Move between two storages that stand on one backend."""
+        with self._at("move_synthetic", name_of(file)):
+            source = self._key(file)
+        with destination._at("move_synthetic", location):
+            key = destination._key(location, writing=True)
+            if key == source:
+                raise exc.ChangedFileError("the source is the very file that was to be written: it stays")
+            made = destination._moved(source, key, file, location, overwrite)
+        if progress is not None:
+            progress(made.size, made.size)
+        return made
 
     def range_synthetic(self, file: FileOrLocation, start: int = 0, end: int | None = None) -> bytes:
         """Give a range by reading the file from its beginning, for backends without ranges."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from .. import attributes, exc
+from .. import attributes, exc, hashing
 from ..backend import (
     Capability,
     SignAction,
@@ -14,6 +14,7 @@ from ..backend import (
 )
 from ..data import FileData
 from ..types import FileOrLocation
+from ..units import parse_filesize
 from ..upload import check_content_type
 from .base import Base, Duration, name_of, operation, validity
 
@@ -60,15 +61,22 @@ class Links(Base):
         content_type: str = "",
         disposition: str = "",
         overwrite: bool | None = None,
+        max_size: int | str | None = None,
+        hash: str = "",
+        algorithm: str = "",
     ) -> SignedURL:
         """Sign a request that anybody may send without credentials, for a time. No network I/O where a key is at hand.
 
         An upload through it overwrites, unless `overwrite` is ``False``: then the condition is among the headers, which
-        must be sent as they are. The limits and hashes of this storage do not see such uploads.
+        must be sent as they are. The limits and hashes of this storage do not see such uploads: bind what they must be
+        with `content_type`, `max_size` and `hash`, where the provider can, and look at them before they are believed.
 
         :param duration: seconds, ``"15m"`` or a timedelta
         :param content_type: of an upload: the one that must be sent; of a download: the one answered
         :param disposition: ``Content-Disposition`` of a download; names beyond ASCII are encoded
+        :param max_size: of an upload: the most bytes that it may have (``10485760`` or ``"10MiB"``)
+        :param hash: of an upload: hex that it must have under `algorithm` (``""``: the storage's)
+        :raises UnsupportedOperationError: when the provider's signatures cannot bind a size or hash
         """
         if action not in ("upload", "download", "delete"):
             raise exc.StorageDataError(
@@ -83,8 +91,30 @@ class Links(Base):
                 content_type=check_content_type(content_type),
                 disposition=attributes.disposition(disposition),
                 if_absent=action == "upload" and overwrite is False,
+                **self._bounds(action, max_size, hash, algorithm),
             )
         return self._signed(location, action, options)
+
+    def _bounds(self, action: SignAction, max_size: int | str | None, hash: str, algorithm: str) -> dict[str, Any]:
+        """Check what an upload is bound to: no bound is dropped in silence."""
+        bounds: dict[str, Any] = {}
+        if max_size is not None:
+            try:
+                bounds["max_size"] = parse_filesize(max_size)
+            except (ValueError, TypeError) as error:
+                raise exc.StorageDataError(f"max_size: {error}") from None
+        if hash:
+            chosen = algorithm or self.settings.hashing_algorithm
+            bounds["digests"] = {chosen: hashing.check(hash, chosen)}
+        for name, asked in (("size", "max_size" in bounds), ("hash", "digests" in bounds)):
+            if asked and action != "upload":
+                raise exc.StorageDataError(f"only an upload is bound to a {name}, not {action!r}")
+            if asked and name not in self.limits.sign_bounds:
+                raise exc.UnsupportedOperationError(
+                    f"a signature of {self.settings.type} does not bind the {name} of an upload: "
+                    "sign without it, and check the file once it is there"
+                )
+        return bounds
 
     @operation(Capability.SIGNED | Capability.MULTIPART)
     def multipart_signed(self, data: FileData, part: int, duration: Duration) -> SignedURL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, overload
 
 from .. import attributes, exc
 from ..backend import (
@@ -10,6 +11,7 @@ from ..backend import (
     Prefix,
 )
 from ..data import FileData, listed
+from ..listing import Entry
 from .base import Base, operation
 
 
@@ -25,7 +27,7 @@ class Listed(Base):
         :param start_after: only those after this name, which need not be there
         """
         self._check_after(start_after)
-        return self._walk("scan", self._listing.names(prefix, glob, start_after))
+        return self._walk("scan", self._listing.scan(prefix, glob, start_after))
 
     def _check_after(self, name: str) -> None:
         try:
@@ -37,6 +39,14 @@ class Listed(Base):
         """Give the locations that begin with `prefix` and match `glob`; see :meth:`scan`."""
         return self.scan(prefix=prefix, glob=glob)
 
+    @overload
+    def files(
+        self, *, prefix: str = "", glob: str = "", start_after: str = "", delimiter: Literal[""] = ""
+    ) -> Iterator[FileData]: ...
+    @overload
+    def files(
+        self, *, prefix: str = "", glob: str = "", start_after: str = "", delimiter: str
+    ) -> Iterator[FileData | str]: ...
     @operation(Capability.SCAN)
     def files(
         self, *, prefix: str = "", glob: str = "", start_after: str = "", delimiter: str = ""
@@ -51,22 +61,37 @@ class Listed(Base):
         return self._walk("files", self._files(prefix, glob, start_after, delimiter))
 
     def _files(self, prefix: str, glob: str, start_after: str, delimiter: str) -> Iterator[FileData | str]:
-        if not delimiter and "rows" in self._verbs.verbs:
-            for row in self._listing.rows(prefix, glob, start_after):
-                yield listed(*row)
-            return
-        wanted = self.settings.hashing_algorithm
-        for location, entry in self._listing.entries(prefix, glob, start_after, delimiter):
-            if isinstance(entry, Prefix):
-                yield location
-            elif entry.metadata or entry.digests:
-                yield attributes.describe(entry, location, wanted)
-            else:
-                yield FileData(
-                    location,
-                    size=entry.size,
-                    content_type=entry.content_type,
-                    modified=entry.modified,
-                    etag=entry.etag,
-                    headers=dict(entry.headers),
-                )
+        for location, entry in self._listing.files(prefix, glob, start_after, delimiter):
+            yield self._shown(location, entry)
+
+    def _shown(self, location: str, entry: Entry) -> FileData | str:
+        if isinstance(entry, tuple):
+            return listed(location, *entry[1:])
+        if isinstance(entry, Prefix):
+            return location
+        if entry.metadata or entry.digests:
+            return attributes.describe(entry, location, self.settings.hashing_algorithm)
+        return FileData(
+            location,
+            size=entry.size,
+            content_type=entry.content_type,
+            modified=entry.modified,
+            etag=entry.etag,
+            headers=dict(entry.headers),
+        )
+
+    # What follows is for storage.aio: the same in pieces, each of which needs a request at most.
+
+    @operation(Capability.SCAN, "scan")
+    def _scan_pieces(self, *, prefix: str, glob: str, start_after: str) -> Iterator[list[str]]:
+        self._check_after(start_after)
+        pieces = self._listing.pieces(prefix, glob, start_after, "", keys_only=True)
+        return self._walk("scan", (list(locations) for locations, _ in pieces))
+
+    @operation(Capability.SCAN, "files")
+    def _file_pieces(
+        self, *, prefix: str, glob: str, start_after: str, delimiter: str
+    ) -> Iterator[list[FileData | str]]:
+        self._check_after(start_after)
+        pieces = self._listing.pieces(prefix, glob, start_after, delimiter, keys_only=False)
+        return self._walk("files", (list(map(self._shown, *piece)) for piece in pieces))

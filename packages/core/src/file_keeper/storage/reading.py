@@ -19,20 +19,30 @@ class Reading(Base):
     """The part of a storage that reads."""
 
     @operation(Capability.STREAM)
-    def stream(self, file: FileOrLocation) -> Reader:
+    def stream(self, file: FileOrLocation, *, start: int = 0, end: int | None = None, etag: str = "") -> Reader:
         """Open a file: an iterator of chunks that is also a readable stream and a context manager.
 
         A connection that is lost half-way is resumed where it broke, on the same version.
 
+        :param start: with `end`: only the bytes ``[start, end)``; `start` is within the file
+        :param etag: only if the file is still this version (:attr:`FileData.etag`)
         :raises MissingFileError: at the call
         :raises ChangedFileError: when the file is replaced while it is read; never are two versions mixed
+        :raises CorruptedFileError: at the end, when the content is not the one that was stored (``verify_reads``)
         """
-        return Reader(self._verbs, self._key(file), tell=self._told("stream", file))
+        if start < 0 or (end is not None and end < start):
+            raise exc.StorageDataError(f"a stream goes from 0 or more to an end behind it, not from {start} to {end}")
+        tell, verify = self._told("stream", file), self._verification
+        return Reader(self._verbs, self._key(file), start, end, etag=etag, tell=tell, verify=verify)
 
     @operation(Capability.STREAM)
     def content(self, file: FileOrLocation) -> bytes:
-        """Give the whole content. :raises MissingFileError: when there is none"""
-        with Reader(self._verbs, self._key(file)) as reader:
+        """Return the whole content.
+
+        :raises MissingFileError: when there is no file
+        :raises CorruptedFileError: when the content is not the one that was stored (``verify_reads``)
+        """
+        with Reader(self._verbs, self._key(file), verify=self._verification) as reader:
             return reader.readall()
 
     @operation(Capability.RANGE)
@@ -61,11 +71,12 @@ class Reading(Base):
 
         :param progress: called with the bytes done and the total
         :return: the data of the file that was read
+        :raises CorruptedFileError: when the content is not the one that was stored (``verify_reads``)
         """
         from ..download import download
 
         key = self._key(file)
-        info = download(self._verbs, key, target, self.settings, progress)
+        info = download(self._verbs, key, target, self.settings, progress, self._verification)
         return self._describe(info, name_of(file))
 
     @operation(Capability.ANALYZE | Capability.STREAM)
@@ -118,7 +129,7 @@ class Reading(Base):
 
     @operation(Capability.EXISTS)
     def exists(self, file: FileOrLocation) -> bool:
-        """Tell whether there is a file. :raises PermissionError: when that may not be known: an error is no answer"""
+        """Return whether there is a file. :raises PermissionError: when that may not be known: an error is no answer"""
         try:
             self._verbs.head(self._key(file))
         except exc.MissingFileError:

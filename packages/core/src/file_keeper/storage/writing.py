@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Unpack, overload
 
-from .. import synthetic
+from .. import calls, exc, synthetic
 from ..backend import (
     Capability,
     ObjectInfo,
 )
 from ..data import FileData
+from ..feeding import Feed
 from ..reading import SeekableFile
-from ..types import FileOrLocation, Progress, Uploadable
+from ..types import FileOrLocation, Progress, Uploadable, WriterOptions
 from ..upload import Upload, make_upload
 from ..writing import TextWriter, Writer
 from .base import name_of, operation
 from .reading import Reading
+
+log = logging.getLogger("file_keeper")
 
 
 class Writing(Reading):
@@ -67,6 +71,53 @@ class Writing(Reading):
         )
         return self._send(location, make_upload(upload), plan, meant)
 
+    def _withdraw(self, file: FileData) -> None:
+        """Remove the very version that an upload has made which is not wanted any more."""
+        if not file.etag:
+            return
+        try:
+            with calls.cleaning_up():
+                self._verbs.delete(self._key(file), etag=file.etag)
+        except exc.FilesError as error:
+            log.warning("%r was stored although its upload was cancelled, and could not be removed: %s", file, error)
+
+    # What follows is for storage.aio too: modes, and an upload that is handed its bytes.
+
+    def _kind_of(
+        self,
+        file: FileOrLocation,
+        mode: str,
+        encoding: str | None,
+        errors: str | None,
+        newline: str | None,
+        options: Mapping[str, Any],
+    ) -> tuple[str, bool]:
+        """Return ``"r"``, ``"w"`` or ``"x"``, and whether the mode is binary."""
+        kind = mode.replace("b", "").replace("t", "") or mode
+        binary = "b" in mode
+        wrong = ""
+        if kind not in ("r", "w", "x") or (binary and "t" in mode) or len(set(mode)) != len(mode):
+            wrong = f"mode {mode!r} is not one of 'rb', 'r', 'wb', 'w', 'xb', 'x'"
+            if "a" in mode:
+                wrong += " (append adds to a file in one step)"
+        elif binary and (encoding or errors or newline):
+            wrong = "a binary mode takes no encoding, errors or newline"
+        elif kind == "r" and options:
+            wrong = f"reading takes no {', '.join(options)}"
+        if wrong:
+            raise exc.StorageDataError(wrong, storage=self.name, operation="open", location=name_of(file))
+        return kind, binary
+
+    @operation(Capability.CREATE, "upload")
+    def _feed(self, location: str, filename: str, **options: Any) -> tuple[Feed, Callable[[Feed], FileData]]:
+        """Begin an upload that is handed its bytes; return it, and what publishes it."""
+        plan, meant = self._plan(self._key(location, writing=True), **options)
+
+        def publish(feed: Feed) -> FileData:
+            return self._made(location, feed.finish(), plan, meant)
+
+        return Feed(self._engine, plan, filename), publish
+
     @operation(Capability.CREATE, "open")
     def _writer(self, location: str, mode: str, **options: Any) -> Writer:
         key = self._key(location, writing=True)
@@ -80,6 +131,33 @@ class Writing(Reading):
 
         return Writer(send, location, mode)
 
+    @overload
+    def open(self, file: FileOrLocation, mode: Literal["rb"] = "rb") -> io.BufferedReader: ...
+    @overload
+    def open(
+        self,
+        file: FileOrLocation,
+        mode: Literal["r", "rt"],
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> io.TextIOWrapper: ...
+    @overload
+    def open(self, file: FileOrLocation, mode: Literal["wb", "xb"], **options: Unpack[WriterOptions]) -> Writer: ...
+    @overload
+    def open(
+        self,
+        file: FileOrLocation,
+        mode: Literal["w", "wt", "x", "xt"],
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        **options: Unpack[WriterOptions],
+    ) -> TextWriter: ...
+    @overload
+    def open(self, file: FileOrLocation, mode: str) -> Any: ...
     def open(
         self,
         file: FileOrLocation,
@@ -97,17 +175,10 @@ class Writing(Reading):
         exception publishes nothing. A writer tells its position and does not seek.
 
         :param options: of a writer: those of :meth:`upload`
-        :raises ValueError: for another mode
+        :raises StorageDataError: for another mode, or options that it does not take
         """
-        kind = mode.replace("b", "").replace("t", "") or mode
-        binary = "b" in mode
-        if kind not in ("r", "w", "x") or (binary and "t" in mode) or len(set(mode)) != len(mode):
-            raise ValueError(f"mode {mode!r} is not one of 'rb', 'r', 'wb', 'w', 'xb', 'x'")
-        if binary and (encoding or errors or newline):
-            raise ValueError("a binary mode takes no encoding, errors or newline")
+        kind, binary = self._kind_of(file, mode, encoding, errors, newline, options)
         if kind == "r":
-            if options:
-                raise TypeError(f"reading takes no {', '.join(options)}")
             raw = self._reader(file)
             buffered = io.BufferedReader(raw, 128 << 10)
             return buffered if binary else io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)

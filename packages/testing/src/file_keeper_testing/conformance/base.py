@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import pytest
 from file_keeper import Capability, FileData, Storage, exc, make_storage
-from file_keeper.backend import ObjectInfo, OpenUpload
+from file_keeper.backend import ObjectInfo, OpenUpload, entries_of
 from file_keeper.location import is_reserved
 
 from ..children import Child
@@ -72,6 +72,11 @@ class Base:
     emulator_gaps: ClassVar[Mapping[str, str]] = {}
     """Beginnings of names of cases (``case_24``) that the server used here cannot show, with the reason: skipped."""
 
+    server_gaps: ClassVar[Mapping[str, str]] = {}
+    """Names of cases, with the identifier of their parameters (``case_24_x[1 KiB]``) or without, that fail on this
+    server whatever a backend does, with the reason: run, and expected to fail. One that passes fails the run, so the
+    list is never longer than the truth."""
+
     shared: ClassVar[bool] = True
     """Other processes reach what a storage stores (not so: memory)."""
 
@@ -80,6 +85,9 @@ class Base:
 
     case_sensitive: ClassVar[bool] = True
     """``A`` and ``a`` are two files, and so are the normal forms of one name."""
+
+    normal_forms: ClassVar[bool | None] = None
+    """The normal forms of one name are two files; ``None``: as :attr:`case_sensitive` says."""
 
     refused_characters: ClassVar[str] = ""
     r"""Printable characters that this provider does not take in new names (Azure: ``\``)."""
@@ -139,9 +147,23 @@ class Base:
         for case, reason in self.emulator_gaps.items():
             if _covers(case, name):
                 pytest.skip(f"emulator gap {case}: {reason}")
+        exact = request.node.name.removeprefix("test_")
+        for case, reason in self.server_gaps.items():
+            if case == exact or _covers(case, name):
+                request.applymarker(pytest.mark.xfail(reason=f"server gap {case}: {reason}", strict=True))
+
+    @property
+    def keeps_normal_forms(self) -> bool:
+        """Whether the normal forms of one name are two files."""
+        return self.case_sensitive if self.normal_forms is None else self.normal_forms
+
+    def distinct(self, names: Sequence[str]) -> list[str]:
+        """Return the names that can be files all at once, on this provider."""
+        found = [name for name in names if self.case_sensitive or name != "a"]
+        return [name for name in found if self.keeps_normal_forms or name != "e\u0301"]
 
     def takes(self, name: str) -> bool:
-        """Tell whether this provider takes a new file of that name."""
+        """Return whether this provider takes a new file of that name."""
         ends = any(segment.endswith(tuple(self.refused_endings)) for segment in name.split("/"))
         return not ends and not set(name) & set(self.refused_characters)
 
@@ -167,7 +189,7 @@ class Base:
             found += [describe_upload(upload) for upload in backend.multipart_list(root)]
         found += [
             f"object {entry.key!r}"
-            for entry in backend.list(root)
+            for entry in entries_of(backend.list(root))
             if isinstance(entry, ObjectInfo) and is_reserved(entry.key)
         ]
         return found

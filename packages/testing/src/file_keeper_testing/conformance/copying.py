@@ -233,7 +233,7 @@ class Copying(Base):
         storage.append("x", large)
         assert storage.content("x") == b"one two three " + large
         with pytest.raises(exc.FilesError):
-            storage.append("x", ["text"])
+            storage.append("x", ["text"])  # type: ignore[list-item]
         assert storage.size("x") == 14 + len(large)
 
     @WAYS

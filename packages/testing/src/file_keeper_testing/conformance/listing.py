@@ -67,7 +67,7 @@ class Listing(Base):
 
     @needs(Capability.SCAN)
     def test_case_39_order(self, storage: Storage) -> None:
-        names = [name for name in tricky() if self.case_sensitive or name not in ("a", "e\u0301")]
+        names = self.distinct(tricky())
         store(storage, names)
         expected = in_order(names)
         assert list(storage.scan()) == expected
@@ -163,7 +163,7 @@ class Listing(Base):
 
     @needs(Capability.SCAN, Capability.ANALYZE, Capability.REMOVE)
     def test_case_45_what_is_listed_can_be_used(self, storage: Storage) -> None:
-        names = [name for name in tricky() if self.case_sensitive or name not in ("a", "e\u0301")]
+        names = self.distinct(tricky())
         store(storage, names)
         for name in storage.scan():
             assert storage.content(name) == name.encode()
@@ -177,7 +177,7 @@ class Listing(Base):
         watched, counter = counted(storage)
         seen = list(watched.files())
         # A backend that lists a directory at a time asks once for each.
-        assert set(counter.counts) <= {"list", "rows"}
+        assert set(counter.counts) <= {"list"}
         assert counter.counts["list"] <= 2
         assert [file.location for file in seen if isinstance(file, FileData)] == ["a", "b", "c/d"]
         for file in seen:

@@ -1,0 +1,1 @@
+"""Many files at once: what the ``..._many`` operations of a storage stand on."""

@@ -1,0 +1,71 @@
+"""The types that are known, installed or not, with the options that only they have."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A type of ours: its distribution and the options that only it has."""
+
+    distribution: str
+    options: frozenset[str]
+    extra: str
+
+
+# The one table of types, so that blocks and options are recognised of a provider that is not installed.
+KNOWN: dict[str, Known] = {
+    f"file_keeper:{name}": Known(f"file-keeper-{distribution}", frozenset(own.split()), name)
+    for name, distribution, own in (
+        ("memory", "core", "base_url public signing_key"),
+        ("null", "core", ""),
+        ("fs", "fs", "root attributes fsync file_mode directory_mode base_url public signing_key"),
+        (
+            "s3",
+            "s3",
+            "key secret session_token profile region endpoint public_endpoint config checksums conditional_writes"
+            " listing_order addressing client sse kms_key storage_class anonymous verify proxies"
+            " access_key access_key_id aws_access_key_id secret_key secret_access_key aws_secret_access_key"
+            " aws_session_token profile_name region_name endpoint_url addressing_style server_side_encryption"
+            " kms_key_id",
+        ),
+        (
+            "gcs",
+            "gcs",
+            "bucket_name project_id project credentials_file credentials endpoint client_options public_endpoint client"
+            " anonymous storage_class iam_endpoint",
+        ),
+        (
+            "azure",
+            "azure",
+            "container container_name account_name account_key account_url connection_string sas_token credential"
+            " public_endpoint client anonymous",
+        ),
+        ("libcloud", "libcloud", "provider key secret params container_name public_prefix driver"),
+    )
+}
+ALIASES: dict[str, str] = {name.partition(":")[2]: name for name in KNOWN} | {
+    "file_keeper:azure_blob": "file_keeper:azure"
+}
+"""Short names of the types of ours, and their full ones."""
+
+
+def near_miss(word: str, words: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` for the nearest of `words`, ``""`` when none is near."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(words), 1)
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+@functools.cache
+def option_owners() -> dict[str, list[str]]:
+    """Return the full types that have an option, by the option's name."""
+    owners: dict[str, list[str]] = {}
+    for name, known in KNOWN.items():
+        for entry in known.options:
+            owners.setdefault(entry, []).append(name)
+    return owners
