@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from emulators.s3 import S3Server
+from faults.hooked_s3 import HookedS3
 from faults.proxy import FaultProxy
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, make_storage, settings
@@ -77,6 +78,13 @@ def proxied(moto_server: S3Server, fault_proxy: Callable[..., FaultProxy]) -> tu
     return proxy, dataclasses.replace(moto_server, url=proxy.url)
 
 
+@pytest.fixture
+def hooked(moto_server: S3Server) -> Iterator[HookedS3]:
+    """A front before moto that changes what passes."""
+    with HookedS3(moto_server) as front:
+        yield front
+
+
 def open_uploads(server: S3Server, bucket: str) -> list[str]:
     """The keys of the multipart uploads that are open in a bucket."""
     with contextlib.closing(server.client()) as client:
@@ -87,3 +95,11 @@ def keys_of(server: S3Server, bucket: str) -> list[str]:
     """All keys of a bucket (of up to a page)."""
     with contextlib.closing(server.client()) as client:
         return [found["Key"] for found in client.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def probe(storage: Storage) -> None:
+    """Let a service that is not Amazon's be tried, which it is once a process."""
+    endpoint = storage.backend.endpoint
+    assert all(endpoint.has(feature) for feature in ("tagging", "parts", "copy"))
+    storage.upload("probe", bytes(11 * MiB), overwrite=True)
+    storage.remove("probe")

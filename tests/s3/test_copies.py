@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from emulators.s3 import S3Server
 from faults.answers import s3_error
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
-from file_keeper.backend import NotModifiedInPlace, WriteOptions
+from file_keeper.backend import NotModifiedInPlace, WriteOptions, entries_of
 from file_keeper_s3 import S3Backend, copying
 from s3.conftest import MiB, open_uploads
 
@@ -71,7 +72,7 @@ def test_a_large_copy_is_pinned_and_conditional(
     with pytest.raises(exc.MissingFileError):
         backend.copy(new, "area/b", WriteOptions())
     assert backend.read("area/there").read() == b"1"
-    assert [item.key for item in backend.list("")] == ["area/there"]
+    assert [item.key for item in entries_of(backend.list(""))] == ["area/there"]
     assert not open_uploads(front.server(), backend.bucket)
 
 
@@ -189,3 +190,32 @@ def test_onto_itself_and_between_copies(moto_server: S3Server, storage_on: OnSer
     assert storage.copy("a", "a").etag == made.etag
     storage.move("b", "a")
     assert list(storage.scan()) == ["b"]
+
+
+def test_of_copies_to_one_place_one_wins_where_only_parts_are_conditional(
+    moto_server: S3Server, storage_on: OnServer
+) -> None:
+    """moto decides If-None-Match of a completion, not of a copy: so did AWS for years."""
+    storage = storage_on(moto_server)
+    made = [storage.upload(f"source-{number}", str(number).encode() * 1000) for number in range(8)]
+    barrier, won, lost = threading.Barrier(8), list[str](), list[str]()
+
+    def copy(name: str) -> None:
+        barrier.wait()
+        try:
+            storage.copy("target", name)
+        except exc.ExistingFileError:
+            lost.append(name)
+        else:
+            won.append(name)
+
+    threads = [threading.Thread(target=copy, args=(file.location,)) for file in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 7)
+    assert storage.content("target") == storage.content(won[0])
+    found = storage.analyze("target")
+    assert (found.hash, found.content_type) == (storage.hash(won[0]), storage.content_type(won[0]))
+    assert storage.cleanup_uploads(0) == 0

@@ -18,7 +18,7 @@ from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
 from file_keeper.backend import MultipartRef, ObjectInfo, Part, WriteOptions
 from file_keeper_s3 import S3Backend
-from s3.conftest import MiB, open_uploads
+from s3.conftest import MiB, open_uploads, probe
 
 OnServer = Callable[..., Storage]
 Make = Callable[..., S3Backend]
@@ -141,6 +141,22 @@ def test_retry_after_is_read(value: str, least: float, most: float, proxied: Pro
     status, body, headers = s3_error(503, "SlowDown")
     proxy.on(times=None).answer(status, body, {**headers, "Retry-After": value})
     assert least <= ours(backend, lambda: backend.notes(ObjectInfo(key="area/a", size=1))).retry_after <= most
+
+
+def test_a_removal_that_did_not_come_beyond_its_look_removed_nothing(proxied: Proxied, storage_on: OnServer) -> None:
+    proxy, server = proxied
+    storage = storage_on(server, timeout=5)
+    storage.upload("b", b"1")
+    proxy.on("HEAD").lose_answer()
+    assert storage.remove("a") is False
+    proxy.on("HEAD").lose_answer()
+    assert storage.remove("b") is True
+    storage.upload("b", b"1")
+    proxy.on("HEAD", "/b$", times=4).reset()
+    with pytest.raises(exc.ConnectionError) as caught:
+        storage.remove("b")
+    assert not caught.value.uncertain
+    assert storage.exists("b")
 
 
 def test_a_storage_tells_where_it_happened(proxied: Proxied, storage_on: OnServer) -> None:
@@ -349,6 +365,8 @@ def test_a_part_is_repeated_by_itself(proxied: Proxied, storage_on: OnServer) ->
     proxy, server = proxied
     storage = storage_on(server, part_size="5MiB", conditional_writes="yes")
     content = bytes(range(256)) * (6 * MiB // 256)
+    probe(storage)
+    proxy.clear()
     proxy.on("PUT", query="partNumber=1(&|$)").reset(after=MiB)
     proxy.on("PUT", query="partNumber=2(&|$)").answer(*s3_error(503, "SlowDown", retry_after=0))
     storage.upload("a", content)

@@ -13,10 +13,10 @@ from faults.answers import s3_error
 from faults.proxy import FaultProxy
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
-from file_keeper.backend import ObjectInfo, Prefix, WriteOptions
+from file_keeper.backend import MultipartRef, ObjectInfo, WriteOptions, entries_of
 from file_keeper_s3 import S3Backend
 from file_keeper_s3 import listing as module
-from file_keeper_s3.endpoint import Facts
+from file_keeper_s3.facts import Facts
 from s3.conftest import MiB
 
 OnServer = Callable[..., Storage]
@@ -41,14 +41,15 @@ def test_pages_of_both_versions_give_everything_once_and_in_order(
         backend.put(f"area/{name}", b"1", WriteOptions())
     expected = {"area/" + (name.partition("/")[0] + "/" if delimiter and "/" in name else name) for name in NAMES}
     every = sorted(expected, key=str.encode)
-    assert [item.key for item in backend.list("area/", delimiter=delimiter)] == every
+    assert [item.key for item in entries_of(backend.list("area/", delimiter=delimiter))] == every
     for number, after in enumerate(every, 1):
-        assert [i.key for i in backend.list("area/", start_after=after, delimiter=delimiter)] == every[number:]
+        found = [item.key for item in entries_of(backend.list("area/", start_after=after, delimiter=delimiter))]
+        assert [key for key in found if key > after] == every[number:]
     # From within what is rolled up, and from a name that is not there.
     for after in ("area/a/b", "area/a/bb", "area/dir/9", "area/aa"):
-        found = [item.key for item in backend.list("area/", start_after=after, delimiter=delimiter)]
-        assert found == [key for key in every if key.encode() > after.encode()]
-    assert [item.key for item in backend.list("area/dir", delimiter=delimiter)] == [
+        found = [item.key for item in entries_of(backend.list("area/", start_after=after, delimiter=delimiter))]
+        assert [key for key in found if key > after] == [key for key in every if key > after]
+    assert [item.key for item in entries_of(backend.list("area/dir", delimiter=delimiter))] == [
         key for key in every if key.startswith("area/dir")
     ]
 
@@ -61,9 +62,9 @@ def test_version_1_is_remembered(
     backend = make_backend(front.server())
     for number in range(7):
         backend.put(f"area/{number}", b"1", WriteOptions())
-    list(backend.list("area/"))
+    list(entries_of(backend.list("area/")))
     front.clear()
-    assert len(list(backend.list("area/"))) == 7
+    assert len(list(entries_of(backend.list("area/")))) == 7
     assert [request.parameters.get("list-type") for request in front.requests] == [None] * 3
 
 
@@ -73,7 +74,7 @@ def test_a_page_at_a_time(small_pages: int, moto_server: S3Server, fault_proxy: 
     for number in range(10):
         backend.put(f"area/{number}", b"1", WriteOptions())
     proxy.clear()
-    listing = iter(backend.list("area/"))
+    listing = iter(entries_of(backend.list("area/")))
     assert not proxy.requests
     first = next(listing)
     assert isinstance(first, ObjectInfo)
@@ -103,7 +104,7 @@ def test_keys_with_control_characters_are_read(strict: Callable[..., StrictS3], 
     names = ["area/a\x01b", "area/a\tb", "area/plus+ %2B"]
     for name in names:
         backend.put(name, b"1", WriteOptions())
-    assert [item.key for item in backend.list("area/")] == sorted(names)
+    assert [item.key for item in entries_of(backend.list("area/"))] == sorted(names)
     client = front.server().client()
     with contextlib.closing(client):
         client.create_multipart_upload(Bucket=backend.bucket, Key="area/open +%2B ü")
@@ -124,9 +125,10 @@ def test_a_directory_bucket_is_not_taken_for_ordered(make_backend: Make, moto_se
         asked.append(params)
         return answer
 
-    found = list(module.listed(call, backend.endpoint.facts, "p/", "p/a", "/", ordered=False))
-    assert {item.key for item in found} == {"p/b", "p/c", "p/z/"}
-    assert isinstance(found[-1], Prefix)
+    assert backend.endpoint
+    backend._requests = call  # type: ignore[assignment]
+    (page,) = backend.list("p/", start_after="p/a", delimiter="/")
+    assert (page.keys, page.prefixes) == (["p/c", "p/a", "p/b"], ["p/z/"])
     assert "StartAfter" not in asked[0]
 
 
@@ -139,7 +141,7 @@ def test_a_thousand_and_one_are_removed(strict: Callable[..., StrictS3], make_ba
         backend.put(name, b"1", WriteOptions())
     assert list(backend.delete_many(names)) == []
     assert front.count("POST", query="delete") == 2
-    assert [item.key for item in backend.list("")] == [kept.key]
+    assert [item.key for item in entries_of(backend.list(""))] == [kept.key]
 
 
 def test_what_a_batch_could_not_delete_is_told(moto_server: S3Server, fault_proxy: Any, storage_on: OnServer) -> None:
@@ -159,10 +161,27 @@ def test_a_listing_that_does_not_say_where_it_goes_on_is_an_error() -> None:
     def call(operation: str, **params: Any) -> dict[str, Any]:
         return {"IsTruncated": True}
 
-    with pytest.raises(exc.StorageError, match="not where"):
-        list(module.listed(call, Facts(), "area/", "", "", ordered=True))
-    with pytest.raises(exc.StorageError, match="not where"):
-        list(module.uploads(call, "area/"))
+    for listing in (module.listed(call, Facts(), "area/", "", ""), module.upload_pages(call, "area/")):
+        with pytest.raises(exc.ConnectionError, match="names no page to go on with"):
+            list(listing)
+    with pytest.raises(exc.ConnectionError, match="names no page to go on with"):
+        list(module.parts(call, MultipartRef("x", "1")))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_listing_that_gives_the_same_page_again_is_an_error(version: int) -> None:
+    asked: list[str] = []
+
+    def call(operation: str, **params: Any) -> dict[str, Any]:
+        asked.append(operation)
+        page = {"Contents": [{"Key": "area/a", "Size": 1, "ETag": '"e"', "LastModified": None}], "IsTruncated": True}
+        return page | ({"NextContinuationToken": "same"} if version == 2 else {"NextMarker": "area/a"})
+
+    facts = Facts()
+    facts.list_v1 = version == 1
+    with pytest.raises(exc.ConnectionError, match="was read already"):
+        list(module.listed(call, facts, "area/", "", ""))
+    assert len(asked) <= 3
 
 
 def test_cleanup_looks_at_the_newest_part(moto_server: S3Server, storage_on: OnServer) -> None:

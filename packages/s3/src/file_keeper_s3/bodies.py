@@ -63,19 +63,20 @@ class Received:
     """The body of an answer, read straight into the caller's memory where the connection allows it.
 
     :param body: botocore's ``StreamingBody``
-    :param length: bytes that it must have
+    :param length: bytes that it must have; ``None`` when the answer does not tell: then it ends with the connection
     """
 
-    __slots__ = ("_body", "_direct", "_left", "_raw")
+    __slots__ = ("_body", "_direct", "_endless", "_left", "_raw")
 
-    def __init__(self, body: Any, length: int):
+    def __init__(self, body: Any, length: int | None):
         self._body = body
-        self._left = length
+        self._left = _UNKNOWN if length is None else length
+        self._endless = length is None
         self._raw = getattr(body, "_raw_stream", None)
         direct = getattr(self._raw, "_fp", None)
         # urllib3 copies each block once more on its way. Nothing is decoded here, so http.client may be read itself.
         self._direct = direct if isinstance(direct, http.client.HTTPResponse) else None
-        if not length:
+        if not self._left:
             body.read()  # gives the connection back
 
     def readinto(self, buffer: memoryview, /) -> int:
@@ -92,6 +93,10 @@ class Received:
     def read(self, size: int = -1, /) -> bytes:
         if not self._left or not size:
             return b""
+        if self._endless and size < 0:
+            chunk = self._body.read()
+            self.close()
+            return chunk
         size = self._left if size < 0 else min(size, self._left)
         chunk = self._guarded(lambda direct: direct.read(size)) if self._direct is not None else self._body.read(size)
         self._account(len(chunk))
@@ -108,6 +113,9 @@ class Received:
 
     def _account(self, count: int) -> None:
         if not count:
+            if self._endless:
+                self.close()
+                return
             left = self._left
             self.close()
             raise exc.ConnectionError(f"the connection ended {left} bytes before the end", retryable=True)
@@ -129,3 +137,19 @@ class Received:
         if self._left:
             self._left = 0
             self._body.close()
+
+
+class Nothing:
+    """A body without bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        return b""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+_UNKNOWN = 1 << 62

@@ -7,16 +7,20 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from file_keeper import exc
+from file_keeper.backend import refuse_redirect, require_secure, stranger
 from file_keeper.types import Buffer
 
 from .bodies import Sent
-from .settings import S3Settings, make_client, make_session
+from .settings import S3Settings, make_client, make_session, service_at
 
 
 class Clients:
@@ -82,9 +86,18 @@ class Clients:
             return client
 
     def _make_main(self) -> Any:
-        if self.settings.client is not None:
-            return self.settings.client
-        return _tuned(make_client(self._boto3(), self.settings))
+        settings = self.settings
+        if settings.client is not None:
+            return settings.client
+        client = make_client(self._boto3(), settings)
+        url = str(client.meta.endpoint_url)
+        ambient = not settings.key and not settings.anonymous
+        try:
+            require_secure(service_at(url), url, ambient=ambient, insecure=settings.insecure)
+        except exc.FilesError:
+            client.close()
+            raise
+        return _tuned(client)
 
     def _public(self, *, plain: bool) -> Any:
         public = self.settings.public_endpoint
@@ -120,8 +133,8 @@ SIGNER = "file-keeper-s3v4"
 
 
 def _tuned(client: Any) -> Any:
+    from botocore import handlers
     from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth
-    from botocore.handlers import add_expect_header
 
     # The signer of the CRT reads a body 4 KiB at a time, through Python: half as much again as hashing it.
     signers: dict[str, Any] = AUTH_TYPE_MAPS
@@ -131,10 +144,47 @@ def _tuned(client: Any) -> Any:
         for operation in ("PutObject", "UploadPart"):
             events.register(f"choose-signer.s3.{operation}", _signer)
     # Our bodies are at hand: waiting for "100 Continue" costs each upload a round trip and saves it nothing.
-    events.unregister("before-call.s3", add_expect_header)
+    events.unregister("before-call.s3", handlers.add_expect_header)
     for operation in ("DeleteObjects", "PutObjectTagging"):
         events.register(f"before-sign.s3.{operation}", _with_md5)
+    # botocore takes each success that it cannot read for a failure of S3, whoever gave it: here it is told apart.
+    if (handler := getattr(handlers, "_handle_200_error", None)) is not None:
+        events.unregister("before-parse.s3.*", handler)
+    url = str(client.meta.endpoint_url)
+    events.register("before-parse.s3", _error_within_200)
+    events.register("before-parse.s3", functools.partial(_check_redirect, url))
+    events.register("before-parse.s3", functools.partial(_refuse_page, service_at(url)))
     return client
+
+
+_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
+
+
+def _error_within_200(response_dict: Any, **_: Any) -> None:
+    """Make a failure of an error within an answer of 200; API Reference, CopyObject and CompleteMultipartUpload."""
+    body = response_dict["body"]
+    if response_dict["status_code"] == 200 and isinstance(body, bytes) and _ERROR.match(body):
+        response_dict["status_code"] = 500
+
+
+def _refuse_page(service: str, response_dict: Any, operation_model: Any, **_: Any) -> None:
+    """Refuse a page for people, as long as its headers tell who sent it: the parser's error does not."""
+    status, headers, body = response_dict["status_code"], response_dict["headers"], response_dict["body"]
+    if status < 300 and isinstance(body, bytes) and body and "html" in headers.get("content-type", ""):
+        raise stranger(service, operation_model.name, status, headers, "it is a page for people")
+
+
+def _check_redirect(url: str, response_dict: Any, **_: Any) -> None:
+    """Refuse a redirect, unless it only names the region of the bucket.
+
+    botocore never goes where a redirect points to: it signs again for a region, once, at the same endpoint or at
+    Amazon's own. Where no region is named it would ask for that, and follow the answer to that question, and so on.
+    """
+    headers = response_dict["headers"]
+    if response_dict["status_code"] not in (301, 302, 303, 307, 308) or headers.get("x-amz-bucket-region"):
+        return
+    if b"<Region>" not in (response_dict["body"] or b""):
+        raise refuse_redirect(service_at(url), url, str(headers.get("location") or ""), "endpoint")
 
 
 def _signer(signature_version: Any, **_: Any) -> str | None:

@@ -5,14 +5,32 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
+from botocore.exceptions import ClientError
 from file_keeper import exc
-from file_keeper.backend import Backend, NotModifiedInPlace, ObjectInfo
+from file_keeper.backend import (
+    Backend,
+    MultipartRef,
+    NotModifiedInPlace,
+    ObjectInfo,
+    UploadLost,
+    Workers,
+    WriteOptions,
+)
 from file_keeper.resilience.retry import Retry
+from file_keeper.types import Buffer
+
+from . import errors
+from .checksums import NATIVE
+from .multipart import Multipart
+from .objects import Objects
+from .records import MD5_KEY, attributes
+from .tags import Tags
 
 MiB = 1 << 20
 GiB = 1 << 30
@@ -27,7 +45,7 @@ PART_MIN = 5 * MiB
 PARTS_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Piece:
     """A range of an object, both ends included, that becomes a part; without a range the whole object."""
 
@@ -89,11 +107,149 @@ def send_pieces(
             error.retryable = False
             raise
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="file-keeper-s3") as pool:
-        futures = [pool.submit(one, number, piece) for number, piece in enumerate(found, 1)]
+    with Workers(concurrency, "file-keeper-s3") as pool:
+        return pool.map(lambda numbered: one(*numbered), enumerate(found, 1))
+
+
+def _with_md5(source: ObjectInfo, options: WriteOptions) -> WriteOptions:
+    """Record the MD5 that a single object has by its etag, and one made of parts has not."""
+    digest = source.digests.get("md5")
+    if not digest or MD5_KEY in options.metadata:
+        return options
+    value = base64.b64encode(bytes.fromhex(digest)).decode()
+    return dataclasses.replace(options, metadata={**options.metadata, MD5_KEY: value})
+
+
+class Copies:
+    """The copies of one bucket.
+
+    :param backend: repeats what failed in passing, piece by piece
+    """
+
+    def __init__(self, backend: Backend[Any], objects: Objects, parts: Multipart, tags: Tags):
+        self._backend = backend
+        self._objects = objects
+        self._parts = parts
+        self._tags = tags
+        self._call = objects.call
+        self._endpoint = objects.endpoint
+        self._settings = objects.settings
+
+    def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
+        if source.size > COPY_MAX:
+            return self.assemble(key, plan([source]), options, source=source)
+        if not self._endpoint.has("copy"):
+            raise NotModifiedInPlace("the service copies nothing by itself")
+        if options.if_absent and source.size and self._only_parts_are_conditional():
+            return self.assemble(key, plan([source]), _with_md5(source, options), source=source)
+        params = attributes(options, self._settings) | self._objects.conditions("copy", key, options)
+        if (algorithm := self._settings.hashing_algorithm) in self._backend.limits.put_digests:
+            params["ChecksumAlgorithm"] = algorithm.upper()  # else the copy has that of its source
         try:
-            return [future.result() for future in futures]
-        except BaseException:
-            for future in futures:
-                future.cancel()
+            answer = self._call("copy_object", Key=key, MetadataDirective="REPLACE", **self._source(source), **params)
+        except ClientError as error:
+            raise self._copy_failed(error, [source], options) from error
+        return self._objects.written(key, source.size, answer["CopyObjectResult"], options)
+
+    def _only_parts_are_conditional(self) -> bool:
+        """Return whether the service decides ``If-None-Match`` when parts are completed, and not when it copies.
+
+        CopyObject learned it years after the other writes: a copy of one part is as atomic as they are.
+        """
+        endpoint = self._endpoint
+        return (
+            not endpoint.condition("copy", if_match=False)
+            and endpoint.has("parts")
+            and endpoint.facts.copies_parts is not False
+            and bool(endpoint.condition("complete", if_match=False))
+        )
+
+    def _source(self, source: ObjectInfo) -> dict[str, Any]:
+        params: dict[str, Any] = {"CopySource": {"Bucket": self._objects.bucket, "Key": source.key}}
+        if source.etag:
+            params["CopySourceIfMatch"] = f'"{source.etag}"'
+        return params
+
+    def _copy_failed(self, error: ClientError, sources: Sequence[ObjectInfo], options: WriteOptions) -> Exception:
+        """Tell which side a condition failed on: the answers for source and target are the same."""
+        status, code = errors.status_of(error), errors.code_of(error)
+        if code == "NoSuchBucket" or status not in (404, 412):
+            return error
+        for source in sources:
+            try:
+                found = self._objects.head(source.key)
+            except exc.MissingFileError as missing:
+                return missing
+            if source.etag and found.etag != source.etag:
+                return errors.answer(error, exc.ChangedFileError, f"{source.key!r} is another version now")
+        return self._objects.failed(error, options) or error
+
+    def assemble(
+        self,
+        key: str,
+        found: list[Piece],
+        options: WriteOptions,
+        *,
+        source: ObjectInfo | None = None,
+        tail: Buffer | None = None,
+    ) -> ObjectInfo:
+        """Make an object of pieces of others, and of bytes after them; nothing is left when that fails."""
+        facts = self._endpoint.facts
+        if not self._endpoint.has("parts") or facts.copies_parts is False:
+            raise NotModifiedInPlace("the service takes no parts, or copies none")
+        params = attributes(options, self._settings)
+        algorithm = ""
+        if source is not None:
+            if source.noted and (tags := self._tags.read(source.key)):
+                params["Tagging"] = urlencode(tags)
+            if self._endpoint.checksums.native:
+                algorithm = next((name for name in sorted(NATIVE) if name in source.digests), "")
+        upload = MultipartRef(key, self._parts.create(key, params, algorithm))
+        whole = len(found) == 1 and found[0].source.size <= COPY_MAX
+
+        def part(number: int, piece: Piece) -> dict[str, Any]:
+            bounds = {} if whole else {"CopySourceRange": f"bytes={piece.start}-{piece.end}"}
+            where = {"Key": key, "UploadId": upload.id, "PartNumber": number}
+            try:
+                answer = self._call("upload_part_copy", **where, **self._source(piece.source), **bounds)
+            except exc.ConnectionError as error:
+                if error.status != 200 or self._endpoint.aws:
+                    raise
+                # An empty part was made: rclone's server does not look at x-amz-copy-source here.
+                facts.copies_parts = False
+                raise NotModifiedInPlace("the service copies no parts") from error
+            return {"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": number}
+
+        sources = list({piece.source.key: piece.source for piece in found}.values())
+        try:
+            try:
+                parts = send_pieces(self._backend, part, found, self._settings.max_concurrency)
+            except exc.FilesError as error:
+                if isinstance(error.__cause__, ClientError):
+                    told = self._copy_failed(error.__cause__, sources, WriteOptions())
+                    raise (error if told is error.__cause__ else told) from error.__cause__
+                raise
+            if not self._endpoint.aws:
+                self._check_sizes(upload, found)
+            size = sum(piece.end - piece.start + 1 for piece in found)
+            if tail is not None:
+                last = self._parts.put(upload, len(parts), tail)
+                parts.append({"ETag": f'"{last.etag}"', "PartNumber": last.number + 1})
+                size += last.size
+            try:
+                return self._parts.publish(upload, parts, size, options, algorithm)
+            except UploadLost as error:
+                raise exc.ConnectionError(error.message, code=error.code, status=409, retryable=True) from error
+        except BaseException as error:
+            try:
+                self._parts.abort(upload)
+            except Exception as failure:
+                error.add_note(f"and the upload could not be aborted: {failure} (cleanup_uploads finds it)")
             raise
+
+    def _check_sizes(self, upload: MultipartRef, found: list[Piece]) -> None:
+        """Refuse parts that are not the pieces asked for: a service may ignore ``x-amz-copy-source-range``."""
+        sizes = {part.number: part.size for part in self._parts.parts(upload)}
+        if any(sizes.get(number) != piece.end - piece.start + 1 for number, piece in enumerate(found)):
+            self._endpoint.facts.copies_parts = False
+            raise NotModifiedInPlace("the service does not copy the ranges that it is asked for")

@@ -8,35 +8,24 @@ from __future__ import annotations
 
 import builtins
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import urllib3
 from botocore import exceptions as boto
 from file_keeper import exc
+from file_keeper.backend import is_transient, meaning_of, redact, retry_after
 
 
 @dataclass(frozen=True)
 class Row:
-    """An answer, and the error that it becomes; what is empty matches anything.
-
-    :param code: the provider's code, a regular expression
-    :param status: the HTTP status, or its first digit
-    """
+    """A code of the provider, a regular expression, and the error that it becomes."""
 
     error: type[exc.FilesError]
-    code: str = ""
-    status: int = 0
+    code: str
     retryable: bool = False
     hint: str = ""
-
-    def matches(self, status: int, code: str) -> bool:
-        return (not self.status or status == self.status or status // 100 == self.status) and (
-            not self.code or re.fullmatch(self.code, code) is not None
-        )
 
 
 # The first row that matches decides. Codes: Amazon S3 API Reference, "Error responses".
@@ -61,7 +50,7 @@ ANSWERS = (
         "|RequestLimitExceeded|BandwidthLimitExceeded|Busy|TooManyRequestsException", retryable=True),
     Row(exc.TimeoutError, "RequestTimeout|RequestTimeoutException|408", retryable=True),
     Row(exc.ConnectionError, "ConditionalRequestConflict|OperationAborted", retryable=True),
-    Row(exc.ConnectionError, "InternalError|ServiceUnavailable|ServerIsOverloaded", status=5, retryable=True),
+    Row(exc.ConnectionError, "InternalError|ServiceUnavailable|ServerIsOverloaded", retryable=True),
     Row(exc.ConnectionError, "IncompleteBody", retryable=True),
     Row(
         exc.InvalidStorageConfigurationError,
@@ -72,13 +61,7 @@ ANSWERS = (
     Row(exc.ContentError, "MetadataTooLarge|InvalidTag"),
     Row(exc.LocationError, "KeyTooLongError|KeyTooLong|InvalidURI"),
     Row(exc.StorageError, "InvalidRange|416"),
-    Row(exc.MissingFileError, status=404),
-    Row(exc.PermissionError, status=401),
-    Row(exc.PermissionError, status=403),
-    Row(exc.ThrottledError, status=429, retryable=True),
     Row(exc.StorageError, "NotImplemented", hint="the service cannot do this"),
-    Row(exc.StorageError, status=501, hint="the service cannot do this"),
-    Row(exc.ConnectionError, status=5, retryable=True),
 )  # fmt: skip
 
 # What is raised before there is an answer, the first that fits.
@@ -147,7 +130,7 @@ def answer(error: boto.ClientError, kind: type[exc.FilesError], message: str) ->
         code="" if code == str(status) else code,
         status=status,
         request_id=str(meta.get("RequestId") or headers.get("x-amz-request-id", "")),
-        retry_after=_seconds(headers.get("retry-after", "")),
+        retry_after=retry_after(headers),
     )
 
 
@@ -157,8 +140,8 @@ def translate(error: BaseException, bucket: str, endpoint: str = "") -> exc.File
         return _answered(error, bucket)
     for classes, kind, retryable, message in RAISED:
         if isinstance(error, classes):
-            # Some of botocore's messages hold whole addresses; a signed one is a secret.
-            text = re.sub(r"\?[^\s\"']*", "", str(error))
+            # Some of botocore's messages hold whole addresses, whose queries are long and tell nothing.
+            text = re.sub(r"\?[^\s\"']*", "", redact(str(error)))
             return kind(f"{message} ({text})" if message else text, retryable=retryable)
     return None
 
@@ -166,7 +149,10 @@ def translate(error: BaseException, bucket: str, endpoint: str = "") -> exc.File
 def _answered(error: boto.ClientError, bucket: str) -> exc.FilesError:
     status, code = status_of(error), code_of(error)
     said = str(error.response.get("Error", {}).get("Message", "")).strip()
-    row = next((row for row in ANSWERS if row.matches(status, code)), Row(exc.StorageError))
+    row = next((row for row in ANSWERS if re.fullmatch(row.code, code)), None)
+    if row is None:
+        kind, hint, _ = meaning_of(status)
+        row = Row(kind, "", is_transient(status), "" if status == 404 else hint)
     hint = row.hint
     if hint == "{bucket}":
         hint = f"there is no bucket {bucket!r}" if code == "NoSuchBucket" else f"{bucket!r} is no name of a bucket"
@@ -193,13 +179,3 @@ _PLAIN = {
 def _region(error: boto.ClientError) -> str:
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return str(headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region") or "")
-
-
-def _seconds(value: str) -> float:
-    """Read ``Retry-After``: seconds or a date."""
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0

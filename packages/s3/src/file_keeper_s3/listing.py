@@ -1,147 +1,138 @@
-"""Listings: version 2 of the API where the service has it, version 1 from the last key on where it has not."""
+"""Listings: version 2 of the API where the service has it, version 1 from the last key on where it has not.
+
+Nothing is dropped for its order: whether the service lists in the order that it should is seen by the core.
+"""
 
 # botocore ships no types: what it gives is unknown to the type checker, here only.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
-from file_keeper import exc
-from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Prefix
+from file_keeper.backend import Items, MultipartRef, Page, Pages, Row, follow_pages
 
-from .endpoint import Facts
+from .checksums import etag_of
 from .errors import code_of, status_of
-from .records import etag_of, in_utc
+from .facts import Facts
+from .records import in_utc
 
 Call = Callable[..., Any]
 PAGE = 1000
 LAST = "\U0010ffff"
+_UNKNOWN = ("NotImplemented", "InvalidArgument", "InvalidRequest", "MethodNotAllowed", "UnsupportedOperation", "501")
+# The token of a page says which version of the API it belongs to.
+_V1, _V2 = "1", "2"
 
 
-def listed(
-    call: Call, facts: Facts, prefix: str, start_after: str, delimiter: str, *, ordered: bool
-) -> Iterator[ObjectInfo | Prefix]:
-    """List keys and common prefixes, a page at a time.
+def listed(call: Call, facts: Facts, prefix: str, start_after: str, delimiter: str) -> Pages[Page]:
+    """List keys and common prefixes, a page at a time, in the order of the service.
 
-    :param ordered: the service lists in the order of UTF-8 and can begin behind a key
+    :param start_after: a key to begin behind, ``""`` where the service cannot
     """
-    asked = {"Prefix": prefix, "MaxKeys": PAGE}
+    asked: dict[str, Any] = {"Prefix": prefix, "MaxKeys": PAGE}
     if delimiter:
         asked["Delimiter"] = delimiter
-    last, token = start_after, ""
-    while not facts.list_v1:
-        where = {"ContinuationToken": token} if token else {"StartAfter": last} if last and ordered else {}
+
+    def fetch(token: str) -> tuple[Page, str | None]:
+        version, place = token[:1], token[1:]
+        if version == _V1 or (not token and facts.list_v1):
+            return _first_version(call, asked, place if token else start_after)
+        where = {"ContinuationToken": place} if token else {"StartAfter": start_after} if start_after else {}
         try:
             answer = call("list_objects_v2", **asked, **where)
         except ClientError as error:
             if token or status_of(error) not in (400, 405, 501) or code_of(error) not in _UNKNOWN:
                 raise
             facts.list_v1 = True
-            break
-        token = answer.get("NextContinuationToken", "")
-        for item in _items(answer):
-            # S3 rolls the keys after "a/b" up into "a/", which is not after it.
-            if ordered and item.key <= last:
-                continue
-            if not ordered and item.key <= start_after:
-                continue
-            yield item
-            if ordered:
-                last = item.key
+            return _first_version(call, asked, start_after)
         if not answer.get("IsTruncated"):
-            return
-        if not token:
-            # It answered as version 1, which has no token: it does not know the parameter.
-            facts.list_v1 = True
-    yield from _listed_v1(call, asked, last)
+            return _page(answer), None
+        if following := answer.get("NextContinuationToken"):
+            return _page(answer), _V2 + following
+        # It answered as version 1, which has no token: it does not know the parameter.
+        facts.list_v1 = True
+        return _page(answer), _next_marker(answer, start_after)
+
+    return follow_pages(fetch)
 
 
-_UNKNOWN = ("NotImplemented", "InvalidArgument", "InvalidRequest", "MethodNotAllowed", "UnsupportedOperation", "501")
+def _first_version(call: Call, asked: dict[str, Any], marker: str) -> tuple[Page, str | None]:
+    answer = call("list_objects", **asked, **({"Marker": marker} if marker else {}))
+    return _page(answer), _next_marker(answer, marker) if answer.get("IsTruncated") else None
 
 
-def _listed_v1(call: Call, asked: dict[str, Any], last: str) -> Iterator[ObjectInfo | Prefix]:
-    """API Reference, "ListObjects": ``NextMarker`` is given with a delimiter only; else the last key goes on."""
-    marker = last
-    while True:
-        answer = call("list_objects", **asked, **({"Marker": marker} if marker else {}))
-        items = list(_items(answer))
-        for item in items:
-            if item.key > last:
-                yield item
-                last = item.key
-        if not answer.get("IsTruncated"):
-            return
-        end = answer.get("NextMarker") or (items[-1].key if items else "")
-        if not end:
-            raise exc.StorageError("the service says that the listing goes on, and not where")
-        # Some begin inside of a common prefix again when it is the marker: then from behind its last possible key.
-        marker = end if end > marker else marker + LAST
+def _next_marker(answer: Any, marker: str) -> str:
+    """Return the token of the page that follows: API Reference, "ListObjects".
+
+    ``NextMarker`` is given with a delimiter only; else the last key goes on.
+    """
+    ends = [found["Key"] for found in answer.get("Contents", ())[-1:]]
+    ends += [found["Prefix"] for found in answer.get("CommonPrefixes", ())[-1:]]
+    end = answer.get("NextMarker") or max(ends, default="")
+    if not end:
+        return ""
+    # Some begin inside of a common prefix again when it is the marker: then from behind its last possible key.
+    return _V1 + (marker + LAST if end == marker and not end.endswith(LAST) else end)
 
 
-def _items(answer: Any) -> list[ObjectInfo | Prefix]:
-    """Give the keys and the prefixes of a page in one order."""
-    items: list[ObjectInfo | Prefix] = [
-        ObjectInfo(key=found["Key"], size=found["Size"], etag=etag_of(found), modified=in_utc(found["LastModified"]))
+def _page(answer: Any) -> Page:
+    rows: list[Row] = [
+        (found["Key"], found["Size"], etag_of(found), in_utc(found["LastModified"]))
         for found in answer.get("Contents", ())
     ]
-    prefixes = answer.get("CommonPrefixes")
-    if prefixes:
-        items.extend(Prefix(found["Prefix"]) for found in prefixes)
-        items.sort(key=lambda item: item.key)
-    return items
+    return Page([row[0] for row in rows], rows, [found["Prefix"] for found in answer.get("CommonPrefixes", ())])
 
 
-def uploads(call: Call, prefix: str) -> Iterator[OpenUpload]:
-    """List the open multipart uploads below a prefix."""
+Started = tuple[MultipartRef, datetime]
+
+
+def upload_pages(call: Call, prefix: str) -> Pages[tuple[Any, list[Started]]]:
+    """List the open multipart uploads below a prefix and when they began, a page at a time, with its answer."""
     asked = {"Prefix": prefix, "MaxUploads": PAGE, "EncodingType": "url"}
-    where: dict[str, Any] = {}
-    while True:
-        answer = call("list_multipart_uploads", **asked, **where)
+
+    def fetch(token: str) -> tuple[tuple[Any, list[Started]], str | None]:
+        where = dict(zip(("KeyMarker", "UploadIdMarker"), json.loads(token), strict=True)) if token else {}
+        try:
+            answer = call("list_multipart_uploads", **asked, **where)
+        except ClientError as error:
+            if code_of(error) == "NoSuchUpload":  # how rclone's server says that there is none
+                return (error.response, []), None
+            raise
         encoded = answer.get("EncodingType") == "url"
+        page: list[Started] = []
         for found in answer.get("Uploads", ()):
             key = unquote_plus(found["Key"]) if encoded else found["Key"]
-            if not key.startswith(prefix):  # not every service looks at the prefix
-                continue
-            ref = MultipartRef(key, found["UploadId"])
-            started = in_utc(found["Initiated"])
-            assert started is not None
-            yield OpenUpload(ref, started, in_utc(_touched(call, ref)))
+            if key.startswith(prefix):  # not every service looks at the prefix
+                page.append((MultipartRef(key, found["UploadId"]), in_utc(found["Initiated"]) or _LONG_AGO))
         if not answer.get("IsTruncated"):
-            return
+            return (answer, page), None
         marker = answer.get("NextKeyMarker", "")
-        before, where = (
-            where,
-            {
-                "KeyMarker": unquote_plus(marker) if encoded else marker,
-                "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
-            },
-        )
-        if where == before or not marker:
-            raise exc.StorageError("the service says that the list of uploads goes on, and not where")
+        following = [unquote_plus(marker) if encoded else marker, answer.get("NextUploadIdMarker", "")]
+        return (answer, page), json.dumps(following) if marker else ""
+
+    return follow_pages(fetch)
 
 
-def parts(call: Call, upload: MultipartRef) -> Iterator[Any]:
-    """Give what the service tells of each part of an upload."""
-    marker = 0
-    while True:
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+def parts(call: Call, upload: MultipartRef) -> Items[Any]:
+    """List what the service tells of each part of an upload."""
+
+    def fetch(token: str) -> tuple[list[Any], str | None]:
+        marker = int(token or 0)
         answer = call("list_parts", Key=upload.key, UploadId=upload.id, MaxParts=PAGE, PartNumberMarker=marker)
-        yield from answer.get("Parts", ())
         if not answer.get("IsTruncated"):
-            return
-        following = int(answer.get("NextPartNumberMarker", 0))
-        if following <= marker:
-            return
-        marker = following
+            return answer.get("Parts", []), None
+        following = int(answer.get("NextPartNumberMarker") or 0)
+        # Numbers grow: one that does not would list parts twice.
+        return answer.get("Parts", []), str(following) if following > marker else ""
 
-
-def _touched(call: Call, upload: MultipartRef) -> Any:
-    try:
-        return max((part["LastModified"] for part in parts(call, upload)), default=None)
-    except ClientError as error:
-        if status_of(error) == 404:
-            return None  # it was completed or aborted just now
-        raise
+    return Items(follow_pages(fetch))

@@ -10,8 +10,8 @@ from typing import Any
 from file_keeper import hashing
 from file_keeper.backend import ObjectInfo, WriteOptions
 
-from .endpoint import PARAMS
-from .settings import EXPRESS, S3Settings
+from .checksums import PARAMS, etag_of, md5_etag
+from .settings import S3Settings
 
 HASH_TAG = "fk_hash"
 """The object tag of a recorded hash: ``algorithm:hex etag:...``, of the object that has this etag only."""
@@ -19,15 +19,14 @@ HASH_TAG = "fk_hash"
 MD5_KEY = "md5chksum"
 """The metadata key under which an MD5 is recorded, as base64: the one that rclone reads."""
 
-_RECORDED = (HASH_TAG, MD5_KEY)
+_RECORDED = ("fk-hash", HASH_TAG, MD5_KEY)
 _HEADERS = {
     "Cache-Control": "CacheControl",
     "Content-Disposition": "ContentDisposition",
     "Content-Encoding": "ContentEncoding",
     "Content-Language": "ContentLanguage",
 }
-_MD5 = re.compile("[0-9a-f]{32}")
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 Answer = Mapping[str, Any]
 
@@ -51,11 +50,6 @@ def storing(settings: S3Settings) -> dict[str, str]:
     return params
 
 
-def etag_of(answer: Answer) -> str:
-    """Give an etag without its quotes."""
-    return str(answer.get("ETag") or "").strip('"')
-
-
 def in_utc(moment: datetime | None) -> datetime | None:
     """Give a moment with a time zone that needs no library."""
     return moment and moment.astimezone(UTC)
@@ -74,8 +68,11 @@ def written(key: str, size: int, answer: Answer, options: WriteOptions) -> Objec
     )
 
 
-def described(key: str, answer: Answer, bucket: str, size: int) -> ObjectInfo:
-    """Tell of an object out of the answer to HEAD or GET."""
+def described(key: str, answer: Answer, bucket: str, size: int, *, md5: bool) -> ObjectInfo:
+    """Tell of an object out of the answer to HEAD or GET.
+
+    :param md5: whether an ETag that looks like an MD5 is taken for one
+    """
     metadata: dict[str, str] = {str(name).lower(): str(value) for name, value in answer.get("Metadata", {}).items()}
     return ObjectInfo(
         key=key,
@@ -85,7 +82,7 @@ def described(key: str, answer: Answer, bucket: str, size: int) -> ObjectInfo:
         modified=in_utc(answer.get("LastModified")),
         metadata=metadata,
         headers={ours: str(answer[theirs]) for ours, theirs in _HEADERS.items() if answer.get(theirs)},
-        digests=_digests(answer, bucket, metadata),
+        digests=_digests(answer, bucket, metadata, md5=md5),
         noted=bool(answer.get("TagCount")) and not any(name in metadata for name in _RECORDED),
     )
 
@@ -101,26 +98,44 @@ def _checksums(answer: Answer) -> dict[str, str]:
     return found
 
 
-def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str]) -> dict[str, str]:
+def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str], *, md5: bool) -> dict[str, str]:
     """Give the hashes of the whole content that are certain."""
     found = _checksums(answer)
-    # API Reference, "Object": the ETag is an MD5 only of what was put in one go and is not encrypted with a key that
-    # is managed elsewhere; in directory buckets it never is.
-    etag = etag_of(answer)
-    encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in answer
-    recorded = MD5_KEY in metadata  # which is certain on every service
-    if _MD5.fullmatch(etag) and not recorded and not encrypted and not bucket.endswith(EXPRESS):
+    # What is recorded is certain on every service.
+    if md5 and MD5_KEY not in metadata and (etag := md5_etag(answer, bucket)):
         found["md5"] = etag
     return found
 
 
-def sizes(answer: Answer) -> tuple[int, int] | None:
-    """Give the bytes of the body of an answer to GET, and of the whole object; ``None`` where it tells neither."""
-    if found := _RANGE.fullmatch(answer.get("ContentRange") or ""):
-        return int(found[2]) - int(found[1]) + 1, int(found[3])
-    if (length := answer.get("ContentLength")) is None:
-        return None
-    return int(length), int(length)
+def sizes(answer: Answer, *, partial: bool) -> tuple[int | None, int]:
+    """Return the bytes that the body of an answer to GET has and those of the object, as far as the answer tells.
+
+    :param partial: it holds a range
+    :return: ``None`` and -1 for what it does not tell
+    """
+    length: int | None = answer.get("ContentLength")
+    if not partial:
+        return length, -1 if length is None else length
+    found = _range_of(answer)
+    if found is None:
+        return length, -1
+    promised = int(found[2]) - int(found[1]) + 1
+    return promised if length is None else min(promised, length), -1 if found[3] == "*" else int(found[3])
+
+
+def is_partial(answer: Answer) -> bool:
+    """Return whether an answer to GET holds a range; rclone's server gives ranges with a status of 200."""
+    return answer["ResponseMetadata"]["HTTPStatusCode"] == 206 or _range_of(answer) is not None
+
+
+def first_byte(answer: Answer) -> int | None:
+    """Return where a partial answer begins; ``None`` when it does not tell."""
+    found = _range_of(answer)
+    return None if found is None else int(found[1])
+
+
+def _range_of(answer: Answer) -> re.Match[str] | None:
+    return _RANGE.fullmatch(answer.get("ContentRange") or "")
 
 
 def to_tag(digests: Mapping[str, str], etag: str) -> str:

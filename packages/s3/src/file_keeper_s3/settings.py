@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from file_keeper import exc
@@ -37,6 +37,8 @@ class S3Settings(Settings):
         ``x-amz-checksum-*`` and counts on the endpoint to keep them, as on AWS
     :param conditional_writes: whether the service decides ``If-None-Match`` and ``If-Match`` of writes; ``auto``
         trusts AWS and tries another endpoint once
+    :param listing_order: how the service lists: ``bytes`` (UTF-8, as S3 says), ``tree`` or ``none``, which are listed a
+        directory at a time; ``auto`` knows some services and looks at the others before it relies on their order
     :param addressing: ``path`` (default with an ``endpoint``) or ``virtual`` (bucket in the host name)
     :param client: a ready boto3 client of S3, used as it is
     :param sse: server-side encryption: ``AES256``, ``aws:kms``, ``aws:kms:dsse``
@@ -58,6 +60,7 @@ class S3Settings(Settings):
     config: Mapping[str, Any] = option("mapping", secret=True)
     checksums: str = option("text", "auto", choices=("auto", "required", "always"))
     conditional_writes: str = option("text", "auto", choices=("auto", "yes", "no"))
+    listing_order: str = option("text", "auto", choices=("auto", "bytes", "tree", "none"))
     addressing: str = option("text", "auto", choices=("auto", "path", "virtual"), aliases=("addressing_style",))
     client: Any = option("any", live=True)
     sse: str = option("text", aliases=("server_side_encryption",))
@@ -108,8 +111,28 @@ class S3Settings(Settings):
 
 
 def is_aws(url: str) -> bool:
-    """Tell whether an address is Amazon's own, which is trusted to do what its reference says."""
+    """Return whether an address is Amazon's own, which is trusted to do what its reference says."""
     return not url or f".{urlsplit(url).hostname or ''}".endswith(AWS_HOSTS)
+
+
+def service_at(url: str) -> str:
+    """Return what the service at an address is called in errors."""
+    return "Amazon S3" if is_aws(url) else f"the S3 service at {urlsplit(url).netloc}"
+
+
+_ORDERED = (*AWS_HOSTS, ".r2.cloudflarestorage.com", ".storage.googleapis.com", ".digitaloceanspaces.com",
+            ".wasabisys.com", ".backblazeb2.com")  # fmt: skip
+"""Hosts whose services list in the order of UTF-8 bytes, as the reference says."""
+
+
+def order_of(settings: S3Settings, address: str) -> Literal["bytes", "assumed", "tree", "none"]:
+    """Return how a service orders its listings, as far as that is known without asking it."""
+    if settings.bucket.endswith(EXPRESS):
+        return "none"
+    if settings.listing_order in ("bytes", "tree", "none"):
+        return settings.listing_order
+    known = not address or f".{urlsplit(address).hostname or ''}".endswith(_ORDERED)
+    return "bytes" if known else "assumed"
 
 
 def make_session(settings: S3Settings) -> Any:

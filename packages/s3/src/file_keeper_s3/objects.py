@@ -1,0 +1,188 @@
+"""One object: looked at, read, written, deleted, and the conditions of all writes."""
+
+# botocore ships no types: what it gives is unknown to the type checker, here only.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+from file_keeper import exc
+from file_keeper.backend import Body, ObjectInfo, WriteOptions, looking
+from file_keeper.types import Buffer
+
+from . import errors
+from .bodies import Nothing, Received
+from .checksums import etag_of
+from .endpoint import Endpoint
+from .facts import Kind
+from .records import attributes, described, first_byte, is_partial, sizes, written
+from .requests import Requests
+from .settings import S3Settings
+
+
+def _refuse_marker(key: str, size: int) -> None:
+    """Refuse what stands for a directory: other tools make such objects, SeaweedFS shows each directory as one.
+
+    :raises MissingFileError: when it is one
+    """
+    if key.endswith("/") and not size:
+        raise exc.MissingFileError("there is a directory, and no file")
+
+
+class Objects:
+    """The objects of one bucket.
+
+    :param settings: with their references read
+    """
+
+    def __init__(self, settings: S3Settings, requests: Requests, endpoint: Endpoint):
+        self.settings = settings
+        self.endpoint = endpoint
+        self.call = requests
+        self.bucket = requests.bucket
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> ObjectInfo:
+        try:
+            answer = self.endpoint.checksums.send("head_object", Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if errors.status_of(error) == 404:
+                raise self._missing(error) from error
+            self.tell_400(error, "get_object", Key=key, Range="bytes=0-0")
+            raise
+        if answer.get("ContentLength") is None:
+            raise exc.ConnectionError(
+                f"{self.endpoint.url} does not say how large the object is: a proxy before it takes that away"
+            )
+        _refuse_marker(key, int(answer["ContentLength"]))
+        md5 = self.endpoint.facts.md5_etags is not False
+        return described(key, answer, self.bucket, int(answer["ContentLength"]), md5=md5)
+
+    def read(self, key: str, start: int, end: int | None, etag: str) -> Body:
+        params: dict[str, str] = {"IfMatch": f'"{etag}"'} if etag else {}
+        if start or end is not None:
+            params["Range"] = f"bytes={start}-" + ("" if end is None else str(max(start, end - 1)))
+        try:
+            answer = self.call("get_object", Key=key, **params)
+        except ClientError as error:
+            if errors.status_of(error) == 416 or errors.code_of(error) == "InvalidRange":
+                return Body(self.head(key), 0, Nothing(), start=start)  # it begins past the end
+            if errors.status_of(error) == 412:
+                raise errors.answer(error, exc.ChangedFileError, "the file is another version now") from error
+            raise
+        partial = is_partial(answer)
+        length, size = sizes(answer, partial=partial)
+        # Compared with what is read: only what certainly is a hash.
+        md5 = self.endpoint.aws or self.endpoint.facts.md5_etags is True
+        info = described(key, answer, self.bucket, size, md5=md5)
+        stream = Received(answer["Body"], length)
+        try:
+            _refuse_marker(key, size)
+        except exc.MissingFileError:
+            stream.close()
+            raise
+        if (end is not None and end <= start) or (not partial and start and 0 <= size <= start):
+            stream.close()
+            return Body(info, 0, Nothing(), start=start)
+        return Body(info, length, stream, start=first_byte(answer) if partial else 0)
+
+    def _missing(self, error: ClientError) -> exc.FilesError:
+        """Return what a 404 without a body means: once, it is asked whether there is a bucket."""
+        facts = self.endpoint.facts
+        if not facts.bucket_seen:
+            try:
+                self.call("head_bucket")
+            except ClientError as second:
+                if errors.status_of(second) == 404:
+                    kind = exc.InvalidStorageConfigurationError
+                    return errors.answer(second, kind, f"there is no bucket {self.bucket!r}")
+                if errors.status_of(second) not in (400, 401, 403, 405, 501):
+                    raise
+            facts.bucket_seen = True
+        return errors.answer(error, exc.MissingFileError, "there is no such file")
+
+    def tell_400(self, error: ClientError, operation: str, **params: Any) -> None:
+        """Ask why a HEAD was a 400: its answer has no body to tell of an expired token, the answer to a GET has."""
+        if errors.status_of(error) != 400:
+            return
+        try:
+            answer = self.call(operation, **params)
+        except ClientError as second:
+            if errors.status_of(second) in (400, 401, 403):
+                raise second from error
+        else:
+            if "Body" in answer:
+                answer["Body"].close()
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        params = attributes(options, self.settings) | self.conditions("put", key, options)
+        try:
+            answer = self.endpoint.checksums.send("put_object", body, options.digests, Key=key, **params)
+        except ClientError as error:
+            if ours := self.failed(error, options):
+                raise ours from error
+            raise
+        return self.written(key, len(body), answer, options)
+
+    def written(self, key: str, size: int, answer: Mapping[str, Any], options: WriteOptions) -> ObjectInfo:
+        """Return what was just written, out of the answer to that."""
+        # radosgw answers some writes without an etag.
+        return written(key, size, answer, options) if etag_of(answer) else self.head(key)
+
+    def delete(self, key: str, etag: str) -> bool:
+        form = self.endpoint.condition("delete", if_match=True) if etag else ""
+        if not form:
+            # Deleting what is not there succeeds: only a look tells.
+            try:
+                with looking():
+                    found = self.head(key)
+            except exc.MissingFileError:
+                return False
+            if etag and found.etag != etag:
+                raise exc.ChangedFileError("the file is another version now and was not removed")
+        try:
+            self.call("delete_object", Key=key, **({"IfMatch": form.format(etag)} if form else {}))
+        except ClientError as error:
+            if form and errors.status_of(error) == 404 and errors.code_of(error) != "NoSuchBucket":
+                return False
+            if ours := self.failed(error, WriteOptions(if_match=etag)):
+                raise ours from error
+            raise
+        return True
+
+    # -- conditions -------------------------------------------------------------------------------------------------
+
+    def conditions(self, kind: Kind, key: str, options: WriteOptions) -> dict[str, str]:
+        """Return the conditions of a write as parameters, or look now where the service does not decide them."""
+        if not options.if_absent and not options.if_match:
+            return {}
+        form = self.endpoint.condition(kind, if_match=not options.if_absent)
+        if form:
+            return {"IfNoneMatch": "*"} if options.if_absent else {"IfMatch": form.format(options.if_match)}
+        try:
+            found = self.head(key).etag
+        except exc.MissingFileError:
+            found = ""
+        if options.if_absent and found:
+            raise exc.ExistingFileError("there is a file already and overwriting is off")
+        if options.if_match and found != options.if_match:
+            raise exc.ChangedFileError("the file is not the version that was to be replaced")
+        return {}
+
+    def failed(self, error: ClientError, options: WriteOptions) -> exc.FilesError | None:
+        """Return what an answer means in the light of the conditions that were sent; ``None`` for nothing special."""
+        status, code = errors.status_of(error), errors.code_of(error)
+        if status == 412 and options.if_absent:
+            return errors.answer(error, exc.ExistingFileError, "there is a file already and overwriting is off")
+        if options.if_match and (status == 412 or (status == 404 and code not in ("NoSuchBucket", "NoSuchUpload"))):
+            return errors.answer(
+                error, exc.ChangedFileError, "the file is not the version that was to be replaced, or is gone"
+            )
+        return None

@@ -1,0 +1,259 @@
+"""Trying what a service does, with objects of our own under the reserved name, before it is done to a user's.
+
+What each probe can show and what it cannot is in docs/decisions/s3.md.
+"""
+
+# botocore ships no types: what it gives is unknown to the type checker, here only.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from botocore.exceptions import ClientError
+from file_keeper import exc, hashing
+from file_keeper.backend import Workers
+from file_keeper.location import RESERVED
+
+from .checksums import etag_of, md5_of
+from .errors import status_of
+from .facts import Facts, Feature, Kind
+from .records import storing
+from .settings import S3Settings
+
+log = logging.getLogger("file_keeper")
+
+PROBE = f"{RESERVED}/probe-"
+"""How the keys of all probes begin, below the path of the storage."""
+
+ROUNDS = 3
+"""Races of two writers; a service that looks first and writes then loses about each of them."""
+
+Condition = dict[str, str]
+
+
+class Probes:
+    """The probes of one storage.
+
+    :param call: makes a request of an operation, by parameters
+    """
+
+    def __init__(self, settings: S3Settings, facts: Facts, call: Callable[..., Any]):
+        self._settings = settings
+        self._facts = facts
+        self._call = call
+        # A bucket may refuse what is not encrypted as its policy says.
+        self._sse = {k: v for k, v in storing(settings).items() if k != "StorageClass"}
+
+    # -- features ---------------------------------------------------------------------------------------------------
+
+    def has(self, feature: Feature) -> bool:
+        """Try a feature on an object that must come out of it unchanged.
+
+        :raises ClientError: when the object cannot be written at all
+        """
+        tries: dict[Feature, Callable[[str], bool]] = {
+            "tagging": self._has_tagging,
+            "parts": self._has_parts,
+            "copy": self._has_copy,
+        }
+        with self._object(_FIRST) as (key, _):
+            try:
+                return tries[feature](key)
+            except ClientError as error:
+                if status_of(error) in _NO_ANSWER or (status_of(error) >= 500 and status_of(error) != 501):
+                    raise
+                return False
+            except exc.ConnectionError as error:
+                if not error.status:
+                    raise
+                return False  # it gave something else than what was asked for
+
+    def _has_tagging(self, key: str) -> bool:
+        tag = {"Key": "fk_probe", "Value": uuid.uuid4().hex}
+        self._call("put_object_tagging", Key=key, Tagging={"TagSet": [tag]})
+        return self._content(key) == _FIRST and self._call("get_object_tagging", Key=key)["TagSet"] == [tag]
+
+    def _has_parts(self, key: str) -> bool:
+        """Begin an upload, drop it, and complete another: only that may change the object."""
+        for last in (False, True):
+            with self._upload(key, _SECOND) as (upload, parts):
+                if self._content(key) != _FIRST:
+                    return False
+                if last:
+                    made = self._complete(upload, parts)
+                    if etag_of(made) != etag_of(self._call("head_object", Key=key)):
+                        self._facts.final_etag = False
+            if self._content(key) != (_SECOND if last else _FIRST):
+                return False
+        return True
+
+    def _has_copy(self, key: str) -> bool:
+        with self._object(_SECOND) as (target, _):
+            self._copy(key, target)
+            return self._content(target) == _FIRST
+
+    # -- conditions -------------------------------------------------------------------------------------------------
+
+    def condition(self, kind: Kind, *, if_match: bool) -> str:
+        """Try a write whose condition does not hold: only a service that refuses it decides conditions.
+
+        :return: a format for the etag, ``'"{}"'`` or ``'{}'``; ``""`` when conditions are not decided
+        :raises ClientError: when the object cannot be written at all
+        """
+        with ExitStack() as stack:
+            key, etag = stack.enter_context(self._object(_FIRST))
+            source = stack.enter_context(self._object(_SECOND))[0] if kind == "copy" else ""
+            return self._form(kind, key, etag, source, if_match) if etag else ""
+
+    def _form(self, kind: Kind, key: str, etag: str, source: str, if_match: bool) -> str:
+        if not if_match:
+            return '"{}"' if not self._accepts(kind, key, {"IfNoneMatch": "*"}, source) else ""
+        if self._accepts(kind, key, {"IfMatch": '"' + "0" * 32 + '"'}, source):
+            return ""
+        if kind != "put":
+            return '"{}"'
+        for form in ('"{}"', "{}"):  # old radosgw compares with the bare etag
+            if self._accepts(kind, key, {"IfMatch": form.format(etag)}):
+                return form
+        return ""
+
+    def is_atomic(self, kind: Kind, form: str, *, if_match: bool) -> bool:
+        """Let two writers of one condition race, a few times: of each two, one at most may win.
+
+        That nobody was seen to break it proves nothing: a service that looks and then writes may be lucky.
+        """
+        return all(self._race(kind, form, if_match) for _ in range(ROUNDS))
+
+    def _race(self, kind: Kind, form: str, if_match: bool) -> bool:
+        with ExitStack() as stack:
+            if if_match:
+                key, etag = stack.enter_context(self._object(_FIRST))
+                condition = {"IfMatch": form.format(etag)}
+            else:
+                key, condition = stack.enter_context(self._key()), {"IfNoneMatch": "*"}
+            source = stack.enter_context(self._object(_SECOND))[0] if kind == "copy" else ""
+            start = threading.Barrier(2)
+
+            def write(_: int) -> bool:
+                return self._accepts(kind, key, condition, source, meet=start)
+
+            with Workers(2, "file-keeper-s3") as pool:
+                return sum(pool.map(write, range(2))) < 2
+
+    def _accepts(
+        self,
+        kind: Kind,
+        key: str,
+        condition: Condition,
+        source: str = "",
+        *,
+        meet: threading.Barrier | None = None,
+    ) -> bool:
+        """Return whether a write with a condition is done.
+
+        :param source: the object to copy
+        :param meet: where this writer of a race waits for the other, when all is ready but the deciding request
+        """
+
+        def ready() -> None:
+            if meet is not None:
+                meet.wait(_PATIENCE)
+
+        try:
+            if kind == "complete":
+                with self._upload(key, _SECOND) as (upload, parts):
+                    ready()
+                    self._complete(upload, parts, **condition)
+                return True
+            ready()
+            if kind == "put":
+                self._write(key, _FIRST if meet is None else _SECOND, **condition)
+            elif kind == "copy":
+                self._copy(source, key, **condition)
+            else:
+                self._call("delete_object", Key=key, **condition)
+        except threading.BrokenBarrierError:
+            return False  # the other one could not even begin
+        except ClientError as error:
+            if status_of(error) in (409, 412):
+                return False
+            if status_of(error) in (400, 404, 405, 501):
+                return meet is None  # what it does not know it does not decide; in a race it found nothing to replace
+            raise
+        return True
+
+    # -- objects of the probes --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _key(self) -> Generator[str]:
+        """Make up a key under the reserved name; what stands there at the end goes."""
+        path = self._settings.path
+        key = f"{path}/{PROBE}{uuid.uuid4().hex}" if path else f"{PROBE}{uuid.uuid4().hex}"
+        try:
+            yield key
+        except ClientError as error:
+            if status_of(error) not in (401, 403):
+                self._quietly("delete_object", Key=key)
+            raise
+        except BaseException:
+            self._quietly("delete_object", Key=key)  # an answer may be lost, and the object there
+            raise
+        self._quietly("delete_object", Key=key)
+
+    @contextmanager
+    def _object(self, body: bytes) -> Generator[tuple[str, str]]:
+        """Make an object under the reserved name, with its etag; it goes at the end."""
+        with self._key() as key:
+            yield key, self._write(key, body)
+
+    @contextmanager
+    def _upload(self, key: str, body: bytes) -> Generator[tuple[dict[str, str], list[dict[str, Any]]]]:
+        """Begin an upload of one part; it is dropped at the end, unless it was completed."""
+        sums = {"ContentMD5": hashing.to_base64(md5_of(body))}
+        upload = {"Key": key, "UploadId": self._call("create_multipart_upload", Key=key, **self._sse)["UploadId"]}
+        parts: list[dict[str, Any]] = [{"PartNumber": 1}]
+        try:
+            parts[0]["ETag"] = self._call("upload_part", body, **upload, PartNumber=1, **sums)["ETag"]
+            yield upload, parts
+        finally:
+            if parts:
+                self._quietly("abort_multipart_upload", **upload)
+
+    def _complete(self, upload: dict[str, str], parts: list[dict[str, Any]], **condition: str) -> Any:
+        answer = self._call("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts}, **condition)
+        parts.clear()  # nothing is left to drop
+        return answer
+
+    def _write(self, key: str, body: bytes, **condition: str) -> str:
+        sums = {"ContentMD5": hashing.to_base64(md5_of(body))}
+        return etag_of(self._call("put_object", body, Key=key, **sums, **self._sse, **condition))
+
+    def _content(self, key: str) -> bytes:
+        body = self._call("get_object", Key=key)["Body"]
+        try:
+            return body.read()
+        finally:
+            body.close()
+
+    def _copy(self, source: str, target: str, **condition: str) -> None:
+        found = {"Bucket": self._settings.bucket, "Key": source}
+        more = {"MetadataDirective": "REPLACE", **self._sse, **condition}
+        self._call("copy_object", Key=target, CopySource=found, **more)
+
+    def _quietly(self, operation: str, **params: Any) -> None:
+        try:
+            self._call(operation, **params)
+        except Exception as error:  # what a probe leaves is never listed, and cleanup_uploads finds it
+            log.debug("after a probe: %s: %s", operation, type(error).__name__)
+
+
+_FIRST, _SECOND = b"1", b"22"
+_NO_ANSWER = (401, 403, 408, 409, 429)
+_PATIENCE = 30.0
