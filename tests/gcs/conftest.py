@@ -10,6 +10,7 @@ import file_keeper as fk
 import pytest
 from emulators.gcs_double import GcsDouble
 from emulators.gcs_double.fixtures import gcs_double, gcs_double_server  # noqa: F401 - fixtures
+from faults.hooked import HookedProxy
 from file_keeper.settings import parse
 from file_keeper_gcs import GcsBackend, GcsSettings
 from google.oauth2 import service_account
@@ -37,6 +38,13 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def double(gcs_double: GcsDouble) -> GcsDouble:  # noqa: F811
     return gcs_double
+
+
+@pytest.fixture
+def hooked(double: GcsDouble) -> Iterator[HookedProxy]:
+    """A front before the double that changes what passes."""
+    with HookedProxy(double.url) as front:
+        yield front
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from emulators.gcs_double import Delay, GcsDouble
 from faults.proxy import FaultProxy
 from file_keeper import exc
-from file_keeper.backend import MultipartRef, ObjectInfo, Part, Prefix, WriteOptions
+from file_keeper.backend import MultipartRef, ObjectInfo, Part, Prefix, WriteOptions, entries_of
 from file_keeper_gcs import GcsBackend
 
 Make = Callable[..., GcsBackend]
@@ -196,11 +196,13 @@ def test_reads_are_pinned(backend: Make) -> None:
     gcs = backend()
     old = gcs.put("a", b"old", WriteOptions())
     gcs.put("a", b"new", WriteOptions())
-    for start, end in ((0, None), (1, 2), (3, None), (1, 1)):
+    for start, end in ((0, None), (1, 2), (3, None)):
         with pytest.raises(Exception) as caught:  # noqa: PT011
             gcs.read("a", start, end, etag=old.etag)
         found = caught.value if isinstance(caught.value, exc.FilesError) else gcs.translate(caught.value)
         assert isinstance(found, exc.ChangedFileError)
+    # Of nothing only the version is told; the core compares it.
+    assert gcs.read("a", 1, 1, etag=old.etag).info.etag != old.etag
     with pytest.raises(exc.ChangedFileError):
         gcs.read("a", etag="abc")
 
@@ -236,9 +238,9 @@ def test_an_endpoint_that_gives_no_ranges_is_noticed(
     backend: Make, double: GcsDouble, fault_proxy: Callable[..., FaultProxy]
 ) -> None:
     proxy = fault_proxy(double.url)
-    proxy.on("GET").answer(200, b"the whole", {"Content-Type": "text/plain"})
-    with pytest.raises(exc.StorageError, match="does not give ranges"):
-        backend(proxy.url).read("a", 4)
+    proxy.on("GET").answer(200, b"the whole", {"Content-Type": "text/plain", "X-Goog-Generation": "1"})
+    # The answer says where it begins; the core refuses it (tests/core/test_answers.py).
+    assert backend(proxy.url).read("a", 4).start == 0
 
 
 def test_stopping_early_closes_the_connection(backend: Make) -> None:
@@ -258,7 +260,7 @@ def test_listing_pages_lazily_in_byte_order(backend: Make, double: GcsDouble) ->
     for name in names:
         double.put("media", name, b"x")
     double.clear_log()
-    listing = gcs.list("t")
+    listing = entries_of(gcs.list("t"))
     first = next(listing)
     assert double.count("GET") == 1
     assert [first.key, *(each.key for each in listing)] == names
@@ -278,7 +280,9 @@ def test_listing_from_a_name(backend: Make, double: GcsDouble) -> None:
         double.put("media", name)
 
     def keys(prefix: str, **options: str) -> list[str]:
-        return [each.key for each in gcs.list(prefix, **options)]
+        # What the service gives again, the core drops.
+        after = options.get("start_after", "")
+        return [each.key for each in entries_of(gcs.list(prefix, **options)) if each.key > after]
 
     assert keys("", start_after="a/2") == ["a0", "b/1", "b/2/x", "b/2/y", "b/3", "c"]
     assert keys("", start_after="a/15") == ["a/2", "a0", "b/1", "b/2/x", "b/2/y", "b/3", "c"]
@@ -288,7 +292,7 @@ def test_listing_from_a_name(backend: Make, double: GcsDouble) -> None:
     assert keys("", delimiter="/", start_after="a/1") == ["a0", "b/", "c"]
     assert keys("", delimiter="/", start_after="b/") == ["c"]
     assert keys("b/", delimiter="/", start_after="b/1") == ["b/2/", "b/3"]
-    assert list(gcs.list("b/", delimiter="/"))[1] == Prefix("b/2/")
+    assert list(entries_of(gcs.list("b/", delimiter="/")))[1] == Prefix("b/2/")
     assert keys("zzz") == []
 
 
@@ -428,7 +432,7 @@ def test_a_hash_is_noted_without_a_second_upload(backend: Make, double: GcsDoubl
     gcs = backend()
     made = gcs.put("a", b"x", WriteOptions(metadata={"m": "1"}))
     gcs.annotate(made, {"sha256": "00ff"})
-    assert gcs.head("a").metadata == {"m": "1", "fk_hash": "sha256:00ff"}
+    assert gcs.head("a").metadata == {"m": "1", "fk-hash": "sha256:00ff"}
     assert gcs.head("a").etag == made.etag
     gcs.put("a", b"y", WriteOptions())
     with pytest.raises(Exception, match="pre-conditions"):

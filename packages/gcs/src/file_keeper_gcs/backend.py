@@ -23,8 +23,8 @@ from file_keeper.backend import (
     NotModifiedInPlace,
     ObjectInfo,
     OpenUpload,
+    Page,
     Part,
-    Prefix,
     SignAction,
     SignedRequest,
     SignOptions,
@@ -41,6 +41,7 @@ from google.api_core.exceptions import (
 )
 
 from . import batch, errors, parts, records, signing
+from .answers import misshapen
 from .parts import Parts, pages
 from .reading import body_of_answer
 from .sessions import Sessions
@@ -66,6 +67,7 @@ class GcsBackend(Backend[GcsSettings]):
         part_max=5 * GiB,
         parts_max=10_000,
         object_max=5 * TiB,
+        metadata_names="headers",  # uploads in parts go through the XML API
         order="bytes",
         session=True,
         put_digests=frozenset(("md5", "crc32c")),
@@ -121,48 +123,44 @@ class GcsBackend(Backend[GcsSettings]):
     # -- required ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo:
-        return records.info(self._object("GET", key))
+        return records.info(self._object("objects.get", "GET", key))
 
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
         if end is not None and end <= start:
-            return self._nothing(key, etag)
+            return Body(self.head(key), 0, io.BytesIO(), start=start)
         params = {"alt": "media", **({"ifGenerationMatch": records.generation(etag)} if etag else {})}
         ranged = start > 0 or end is not None
         headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if ranged else None
         path = self._transport.path(key, "/download/storage/v1")
-        response = self._transport.request("GET", path, params, headers=headers, stream=True, accept=(416,))
+        response = self._transport.request("objects.get (media)", "GET", path, params, headers=headers, stream=True)
         if response.status_code == 416:
             response.close()
-            return self._nothing(key, etag)
-        if ranged and response.status_code != 206:
-            response.close()
-            raise exc.StorageError("the endpoint does not give ranges: it sent the whole object")
-        return body_of_answer(key, response)
+            return Body(self.head(key), 0, io.BytesIO(), start=start)  # it begins past the end
+        # Emulators answer without the generation; Google's service names it always.
+        return body_of_answer(key, response, generation="" if self._transport.is_google else etag)
 
-    def _nothing(self, key: str, etag: str) -> Body:
-        info = self.head(key)
-        if etag and info.etag != etag:
-            raise exc.ChangedFileError("the object is another version than the one that was meant")
-        return Body(info, 0, io.BytesIO())
-
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        after = start_after.encode()
-        for page in self._pages(prefix, start_after, f"prefixes,items({records.LISTED})", delimiter):
-            found: list[ObjectInfo | Prefix] = [records.info(item) for item in page.get("items") or ()]
-            if prefixes := page.get("prefixes"):
-                found += map(Prefix, prefixes)
-                found.sort(key=lambda each: each.key.encode())
-            yield from (each for each in found if each.key.encode() > after) if after else found
-
-    def _pages(self, prefix: str, start_after: str, fields: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
         params = {
             "prefix": prefix,
-            # Inclusive, so the first is dropped; and a prefix is given again that holds what comes after.
+            # Inclusive; and a prefix is given again that holds what comes after.
             "startOffset": start_after if start_after > prefix else "",
             "delimiter": delimiter,
-            "fields": f"nextPageToken,{fields}",
+            "fields": f"kind,nextPageToken,prefixes,items({'name,size' if keys_only else records.LISTED})",
         }
-        return pages(self._transport, {name: value for name, value in params.items() if value})
+
+        def page_of(answer: Mapping[str, Any]) -> Page:
+            items: list[dict[str, Any]] = answer.get("items") or []
+            prefixes: list[str] = answer.get("prefixes") or []
+            if not keys_only:
+                return Page.of(map(records.info, items), prefixes)
+            # An empty object whose name ends in "/" stands for a directory, and is no file.
+            return Page(
+                [i["name"] for i in items if not (i["name"].endswith("/") and i.get("size") == "0")], (), prefixes
+            )
+
+        return pages(self._transport, {name: value for name, value in params.items() if value}, page_of)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         return self._insert(key, cast("Buffer", body), options)
@@ -185,7 +183,7 @@ class GcsBackend(Backend[GcsSettings]):
     def delete(self, key: str, *, etag: str = "") -> bool:
         params = {"ifGenerationMatch": records.generation(etag)} if etag else None
         try:
-            self._transport.request("DELETE", self._transport.path(key), params)
+            self._transport.request("objects.delete", "DELETE", self._transport.path(key), params)
         except NotFound as error:
             if isinstance(found := errors.answer(error, self.settings.bucket), exc.MissingFileError):
                 return False
@@ -261,9 +259,14 @@ class GcsBackend(Backend[GcsSettings]):
         params = records.conditions(options)
         if source.etag:
             params["ifSourceGenerationMatch"] = records.generation(source.etag)
+        # Without a body the attributes are the source's, its token too; with one they are what it says, and only that.
+        # Reference: "Objects: rewrite", request body.
+        body = records.resource(options, {}) if options.metadata else None
         try:
-            while not (answer := transport.json("POST", path, params)).get("done"):
-                params["rewriteToken"] = answer["rewriteToken"]
+            while not (answer := transport.json("objects.rewrite", "POST", path, params, body))["done"]:
+                params["rewriteToken"] = answer.get("rewriteToken", "")
+                if not params["rewriteToken"]:
+                    raise misshapen("a copy that is not done", KeyError("rewriteToken"))
         except PreconditionFailed as error:
             changed = exc.ChangedFileError("the source is another version", **errors.facts_of(error))
             raise self._target_or(error, key, options, changed) from error
@@ -272,7 +275,7 @@ class GcsBackend(Backend[GcsSettings]):
                 raise
             text = "the copy took longer than its token is good for, and has to begin again"
             raise exc.ConnectionError(text, retryable=True, **errors.facts_of(error)) from error
-        return records.info(answer["resource"])
+        return records.info(answer.get("resource") or {})
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
         scratch = self._parts.new_id()
@@ -285,12 +288,14 @@ class GcsBackend(Backend[GcsSettings]):
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
         scratch = self._parts.new_id()
-        tail = self._parts.write(self._parts.name(scratch, "tail"), body)
+        name = self._parts.name(scratch, "tail")
+        with self._parts.undone(name):
+            tail = self._parts.write(name, body)
         try:
             wanted = [parts.Source(target.key, target.etag), parts.Source(tail.key, tail.etag)]
             return self._compose(wanted, target.key, options, scratch)
         finally:
-            self._parts.discard(tail.key)
+            self._parts.discard(name)
 
     def _compose(self, sources: Sequence[parts.Source], key: str, options: WriteOptions, scratch: str) -> ObjectInfo:
         resource = records.resource(options, {})
@@ -321,8 +326,8 @@ class GcsBackend(Backend[GcsSettings]):
         params = {"ifGenerationMatch": records.generation(info.etag)} if info.etag else {}
         algorithm, value = next(iter(digests.items()))
         # Adds to the metadata that is there. Reference: "Objects: patch" (patch semantics).
-        metadata = {"metadata": {"fk_hash": f"{algorithm}:{value}"}}
-        self._object("PATCH", info.key, {**params, "fields": "generation"}, metadata)
+        metadata = {"metadata": {"fk-hash": f"{algorithm}:{value}", "fk_hash": None}}  # the latter is of older ones
+        self._object("objects.patch", "PATCH", info.key, {**params, "fields": "kind,name,generation,size"}, metadata)
 
     def prepare(self) -> None:
         try:
@@ -332,7 +337,8 @@ class GcsBackend(Backend[GcsSettings]):
             project = find_project(self.settings.resolve(), transport.credentials)
             resource = {"name": transport.bucket, **transport.storage_class}
             try:
-                transport.json("POST", "/storage/v1/b", {"project": project, "fields": "name"}, resource)
+                params = {"project": project, "fields": "kind"}
+                transport.json("buckets.insert", "POST", "/storage/v1/b", params, resource)
             except Conflict:
                 # Another one was faster; whether the bucket is ours to use, the service says.
                 self.check()
@@ -340,7 +346,7 @@ class GcsBackend(Backend[GcsSettings]):
     def check(self) -> None:
         # A listing, which every role for objects may do; `buckets.get` needs another one.
         path = f"{self.settings.path}/" if self.settings.path else ""
-        next(pages(self._transport, {"prefix": path, "maxResults": "1", "fields": "kind"}))
+        next(pages(self._transport, {"prefix": path, "maxResults": "1", "fields": "kind"}, dict))
 
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
         settings = self.settings.resolve()
@@ -358,20 +364,12 @@ class GcsBackend(Backend[GcsSettings]):
         for key, error in batch.delete(self._transport, keys):
             yield key, errors.answer(error, self.settings.bucket)
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        after = start_after.encode()
-        for page in self._pages(prefix, start_after, "items(name,size)"):
-            items: list[dict[str, Any]] = page.get("items") or []
-            # An empty object whose name ends in "/" stands for a directory, and is no file.
-            found: list[str] = [i["name"] for i in items if not (i["name"].endswith("/") and i.get("size") == "0")]
-            yield [name for name in found if name.encode() > after] if after else found
-
     # -- below ------------------------------------------------------------------------------------------------------
 
     def _resource(self, options: WriteOptions) -> dict[str, Any]:
         return records.resource(options, self._transport.storage_class)
 
     def _object(
-        self, method: str, key: str, params: Mapping[str, str] | None = None, body: Any = None
+        self, operation: str, method: str, key: str, params: Mapping[str, str] | None = None, body: Any = None
     ) -> dict[str, Any]:
-        return self._transport.json(method, self._transport.path(key), params, body)
+        return self._transport.json(operation, method, self._transport.path(key), params, body)

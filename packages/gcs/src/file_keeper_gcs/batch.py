@@ -32,7 +32,7 @@ def delete(transport: Transport, keys: Iterable[str]) -> Iterator[tuple[str, Goo
         for key, status, content in _send(transport, chunk):
             message, errors = explained(content, "application/json")
             missing = status == 404 and "bucket does not exist" not in message
-            if status // 100 != 2 and not missing:
+            if status not in (200, 204) and not missing:
                 yield key, from_http_status(status, message or f"status {status}", errors=errors)
 
 
@@ -44,6 +44,7 @@ def _send(transport: Transport, keys: tuple[str, ...]) -> Iterator[tuple[str, in
         for number, key in enumerate(keys)
     )
     response = transport.request(
+        "batch",
         "POST",
         "/batch/storage/v1",
         headers={"Content-Type": f'multipart/mixed; boundary="{name}"'},

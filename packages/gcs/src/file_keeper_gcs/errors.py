@@ -10,15 +10,13 @@ import builtins
 import http.client
 import re
 import ssl
-import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 import urllib3
 from file_keeper import exc
-from file_keeper.backend import WriteOptions
+from file_keeper.backend import WriteOptions, is_transient, meaning_of, redact, retry_after
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as auth
 
@@ -38,7 +36,7 @@ class Row:
 
     def matches(self, status: int, reason: str, text: str) -> bool:
         return (
-            (not self.status or status == self.status or (self.status < 10 and status // 100 == self.status))
+            (not self.status or status == self.status)
             and (not self.reason or re.fullmatch(self.reason, reason) is not None)
             and (not self.text or re.search(self.text, text) is not None)
         )
@@ -62,11 +60,6 @@ ANSWERS = (
     Row(exc.PermissionError, 403, reason="accountDisabled", hint=BILLING),
     Row(exc.PermissionError, 403, text="(?i)billing account", hint=BILLING),
     Row(exc.PermissionError, 403, reason="retentionPolicyNotMet|objectUnderActiveHold"),
-    Row(exc.PermissionError, 401),
-    Row(exc.PermissionError, 403),
-    Row(exc.TimeoutError, 408, retryable=True),
-    Row(exc.ThrottledError, 429, retryable=True),
-    Row(exc.ConnectionError, 5, retryable=True),
 )
 
 
@@ -83,12 +76,16 @@ def answer(error: GoogleAPICallError, bucket: str) -> exc.FilesError:
     """Turn a refusal of the service into one of ours."""
     facts = facts_of(error)
     text = str(error.message)
-    row = next((row for row in ANSWERS if row.matches(facts["status"], facts["code"], text)), Row(exc.StorageError))
+    row = next((row for row in ANSWERS if row.matches(facts["status"], facts["code"], text)), None)
+    if row is None:
+        kind, said, _ = meaning_of(facts["status"])
+        row, text = Row(kind, retryable=is_transient(facts["status"])), text or said
     if row.error is exc.InvalidStorageConfigurationError and facts["status"] == 404:
         text = f"the bucket {bucket!r} does not exist"
     if row.hint:
         text = f"{text}: {row.hint}"
-    return row.error(text, **facts, retryable=row.retryable, retry_after=retry_after(error) if row.retryable else 0.0)
+    asked = retry_after(getattr(error.response, "headers", None) or {})
+    return row.error(text, **facts, retryable=row.retryable, retry_after=asked if row.retryable else 0.0)
 
 
 def facts_of(error: GoogleAPICallError) -> dict[str, Any]:
@@ -102,18 +99,6 @@ def facts_of(error: GoogleAPICallError) -> dict[str, Any]:
         # The id that Google's support asks for. Of a resumable session it is its secret: the transport takes it out.
         "request_id": str(headers.get("X-GUploader-UploadID", "")),
     }
-
-
-def retry_after(error: GoogleAPICallError) -> float:
-    """Give the seconds that an answer asks to wait: a number, or an HTTP date (RFC 9110, 10.2.3)."""
-    headers = getattr(error.response, "headers", None) or {}
-    value = str(headers.get("Retry-After", "")).strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time()) if value else 0.0
-    except ValueError:
-        return 0.0
 
 
 def missing(error: GoogleAPICallError, bucket: str, text: str) -> exc.FilesError:
@@ -187,4 +172,4 @@ def _innermost(error: BaseException) -> str:
             break
         seen.append(inner)
     text = str(seen[-1]).rpartition(">: ")[2] or type(seen[-1]).__name__
-    return re.sub(r"upload_id=[^&\s'\")]+", "upload_id=***", text)[:300]
+    return redact(text)[:300]

@@ -17,25 +17,28 @@ Reference: "Composite objects": https://cloud.google.com/storage/docs/composite-
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from file_keeper import exc, hashing
-from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Part
+from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Pages, Part, Workers, follow_pages
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
 from google.api_core.exceptions import GoogleAPICallError, NotFound
 
 from . import batch, errors, records
+from .answers import misshapen
 from .transport import Transport
+
+T = TypeVar("T")
 
 log = logging.getLogger("file_keeper")
 
@@ -45,6 +48,15 @@ SOURCES = 32
 BEGIN = "begin"
 REMEMBERED = 1000
 """Uploads that are known to be open without asking again."""
+
+
+_TRIES = 2
+"""How often scaffolding is deleted that has served: one lost request leaves nothing."""
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether a request may have been done, or may succeed another time."""
+    return not (isinstance(error, GoogleAPICallError) and (error.code or 0) < 500)
 
 
 class Source:
@@ -106,8 +118,10 @@ class Parts:
         """Begin an upload; give its id."""
         upload_id = self.new_id()
         transport = self._transport()
-        resource = {"name": self.name(upload_id, BEGIN), "metadata": {"key": key}, **transport.storage_class}
-        transport.insert(resource, b"", {"ifGenerationMatch": "0"})
+        name = self.name(upload_id, BEGIN)
+        resource = {"name": name, "metadata": {"key": key}, **transport.storage_class}
+        with self.undone(name):
+            transport.insert(resource, b"", {"ifGenerationMatch": "0"})
         self._remember(upload_id, key)
         return upload_id
 
@@ -157,7 +171,7 @@ class Parts:
         if known is None:
             transport = self._transport()
             try:
-                found = transport.json("GET", transport.path(self.name(upload.id, BEGIN)), {"fields": "metadata"})
+                found = transport.json("objects.get", "GET", transport.path(self.name(upload.id, BEGIN)))
             except NotFound as error:
                 raise errors.missing(error, transport.bucket, "there is no such upload") from error
             known = (found.get("metadata") or {}).get("key", "")
@@ -175,10 +189,14 @@ class Parts:
 
     def tidy(self, upload_id: str) -> None:
         """Delete the scaffolding of what is published already: that stands, whatever happens here."""
-        try:
-            failure: Exception | None = self.sweep(upload_id)[1]
-        except Exception as error:
-            failure = error
+        failure: Exception | None = None
+        for _ in range(_TRIES):
+            try:
+                failure = self.sweep(upload_id)[1]
+            except Exception as error:
+                failure = error
+            if failure is None or not _may_pass(failure):
+                break
         if failure is not None:
             log.warning(
                 "the parts of a finished upload could not be deleted, cleanup_uploads finds them: %s: %s",
@@ -186,19 +204,37 @@ class Parts:
                 getattr(failure, "message", ""),
             )
 
+    @contextlib.contextmanager
+    def undone(self, key: str) -> Generator[None]:
+        """Delete a piece of scaffolding if making it fails, where it may have been made all the same."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception) or _may_pass(error):
+                self.discard(key)
+            raise
+
     def discard(self, key: str) -> None:
         """Delete one piece of scaffolding that is not needed any more, whatever becomes of it."""
-        try:
-            self._transport().request("DELETE", self._transport().path(key))
-        except Exception as error:
-            log.warning("%r could not be deleted, cleanup_uploads finds it: %s", key, type(error).__name__)
+        failure: Exception | None = None
+        for _ in range(_TRIES):
+            try:
+                self._transport().request("objects.delete", "DELETE", self._transport().path(key))
+                return
+            except NotFound:
+                return
+            except Exception as error:
+                failure = error
+                if not _may_pass(error):
+                    break
+        log.warning("%r could not be deleted, cleanup_uploads finds it: %s", key, type(failure).__name__)
 
     def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
         """Tell the uploads that were begun for keys with `prefix`, and what is left of others without their begin."""
         found = self._list(self._root)
         for upload_id, group in groupby(found, key=lambda item: item["name"][len(self._root) :].partition("/")[0]):
             items = list(group)
-            times = [datetime.fromisoformat(item["timeCreated"]) for item in items]
+            times = [records.moment(item.get("timeCreated")) or datetime.now(UTC) for item in items]
             begin = next((item for item in items if item["name"].endswith(f"/{BEGIN}")), None)
             key = str(((begin or {}).get("metadata") or {}).get("key") or items[0]["name"])
             if key.startswith(prefix):
@@ -222,6 +258,7 @@ class Parts:
             sources = self._join(sources, level, scratch)
         transport = self._transport()
         return transport.json(
+            "objects.compose",
             "POST",
             f"{transport.path(key)}/compose",
             conditions,
@@ -239,8 +276,8 @@ class Parts:
             made = records.info(self.compose(group, key, {"contentType": records.DEFAULT_TYPE}, {}, scratch))
             return Source(key, made.etag)
 
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="file-keeper-gcs") as pool:
-            return list(pool.map(join, enumerate(groups)))
+        with Workers(self._concurrency, "file-keeper-gcs") as pool:
+            return pool.map(join, enumerate(groups))
 
     # -- below ------------------------------------------------------------------------------------------------------
 
@@ -251,23 +288,27 @@ class Parts:
                 self._open.popitem(last=False)
 
     def _list(self, prefix: str) -> Iterator[dict[str, Any]]:
-        fields = f"nextPageToken,items({records.LISTED},metadata)"
-        for page in pages(self._transport(), {"prefix": prefix, "fields": fields}):
+        fields = f"kind,nextPageToken,items({records.LISTED},metadata)"
+        for page in pages(self._transport(), {"prefix": prefix, "fields": fields}, dict):
             yield from page.get("items") or ()
 
 
-def pages(transport: Transport, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Give the pages of a listing, each when it is asked for.
+def pages(transport: Transport, params: Mapping[str, str], page_of: Callable[[Mapping[str, Any]], T]) -> Pages[T]:
+    """List a bucket.
 
+    :param page_of: makes a page of an answer
     :raises InvalidStorageConfigurationError: when there is no such bucket, which is all that a 404 means here
     """
-    token = ""
-    while True:
+
+    def fetch(token: str) -> tuple[T, str | None]:
         try:
-            page = transport.json("GET", transport.path(), {**params, **({"pageToken": token} if token else {})})
+            page = {"pageToken": token} if token else {}
+            answer = transport.json("objects.list", "GET", transport.path(), {**params, **page})
         except NotFound as error:
             raise errors.no_bucket(error, transport.bucket) from error
-        yield page
-        token = page.get("nextPageToken") or ""
-        if not token:
-            return
+        try:
+            return page_of(answer), answer.get("nextPageToken") or None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise misshapen("a page of a listing", error) from error
+
+    return follow_pages(fetch)

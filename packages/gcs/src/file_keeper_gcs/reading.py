@@ -29,27 +29,41 @@ class _Stream:
         self._response.close()
 
 
-def body_of_answer(key: str, response: Response) -> Body:
-    """Make a body of an answer with data.
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def body_of_answer(key: str, response: Response, *, generation: str = "") -> Body:
+    """Return the body of an answer with data, with what the answer says of it.
 
     Reference: "HTTP headers": ``X-Goog-Generation``, ``X-Goog-Hash`` (of the whole object) and
     ``X-Goog-Stored-Content-Length``, ``-Encoding``.
+
+    :param generation: taken for that of an answer that names none
     """
     headers = response.headers
     stored = headers.get("X-Goog-Stored-Content-Encoding", "")
     # Packed on the way, not stored so ("Dynamic compression"): what is stored is inside.
     unpack = headers.get("Content-Encoding", "") == "gzip" and stored == "identity"
-    length = -1 if unpack else int(headers.get("Content-Length", -1))
-    size = int(headers.get("X-Goog-Stored-Content-Length", length))
-    if match := re.fullmatch(r"bytes (\d+)-(\d*)/(\d+)", headers.get("Content-Range", "")):
-        size = int(match[3])
+    length = None if unpack else _number(headers.get("Content-Length", ""))
+    start: int | None = 0 if response.status_code == 200 else None
+    size = _number(headers.get("X-Goog-Stored-Content-Length", ""))
+    if size is None and start == 0:
+        size = length
+    if unpack and start == 0:
+        length = size
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", headers.get("Content-Range", ""))
+    if match and start is None:
+        start = int(match[1])
+        size = _number(match[3]) if size is None or match[3] != "*" else size
+        length = int(match[2]) + 1 - start if length is None else length
     hashes = (part.strip().partition("=") for part in headers.get("X-Goog-Hash", "").split(","))
     digests = {name: hashing.from_base64(value, name) for name, _, value in hashes if name in records.DIGESTS}
     info = ObjectInfo(
         key=key,
-        size=size,
+        size=-1 if size is None else size,
         content_type=headers.get("Content-Type", ""),
-        etag=headers.get("X-Goog-Generation", ""),
+        etag=headers.get("X-Goog-Generation", generation),
         digests={name: value for name, value in digests.items() if value},
     )
-    return Body(info, size if length < 0 else length, _Stream(response, unpack=unpack))
+    return Body(info, length, _Stream(response, unpack=unpack), start=start)

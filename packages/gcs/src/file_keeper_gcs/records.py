@@ -12,6 +12,8 @@ from typing import Any
 from file_keeper import exc, hashing
 from file_keeper.backend import ObjectInfo, WriteOptions
 
+from .answers import misshapen
+
 HEADERS = {
     "Cache-Control": "cacheControl",
     "Content-Disposition": "contentDisposition",
@@ -42,18 +44,31 @@ def expected(digests: Mapping[str, str]) -> dict[str, str]:
 
 def info(found: Mapping[str, Any]) -> ObjectInfo:
     """Give the record of an object resource. Its etag is its generation, which every condition speaks of."""
-    created = found.get("timeCreated")
     digests = {name: hashing.from_base64(found[field], name) for name, field in DIGESTS.items() if found.get(field)}
+    try:
+        key, size = str(found["name"]), int(found["size"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise misshapen("an object", error) from error
+    metadata: Mapping[str, str | None] = found.get("metadata") or {}
     return ObjectInfo(
-        key=found["name"],
-        size=int(found.get("size") or 0),
+        key=key,
+        size=size,
         content_type=found.get("contentType") or DEFAULT_TYPE,
         etag=str(found.get("generation") or ""),
-        modified=datetime.fromisoformat(created) if created else None,
-        metadata=found.get("metadata") or {},
+        modified=moment(found.get("timeCreated")),
+        # An emulator keeps the null that removes an entry.
+        metadata={name: value for name, value in metadata.items() if value is not None},
         headers={name: found[field] for name, field in HEADERS.items() if found.get(field)},
         digests={name: value for name, value in digests.items() if value},
     )
+
+
+def moment(value: Any) -> datetime | None:
+    """Return the time that an answer tells, ``None`` where it tells none that can be read."""
+    try:
+        return datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
 
 
 def generation(etag: str) -> str:

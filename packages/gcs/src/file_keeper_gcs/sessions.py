@@ -21,7 +21,7 @@ from file_keeper.types import Buffer
 from google.api_core.exceptions import ClientError, GoogleAPICallError, NotFound, PreconditionFailed
 
 from . import errors, records
-from .transport import Transport, body_of, document
+from .transport import Transport, body_of
 
 GONE = (404, 410, 499)
 """What a session answers that is not there, or not any more."""
@@ -45,6 +45,7 @@ class Sessions:
         whole = {"name": key, **resource, **records.expected(options.digests)}
         try:
             response = transport.request(
+                "objects.insert (session)",
                 "POST",
                 transport.path(start="/upload/storage/v1"),
                 {"uploadType": "resumable", **records.conditions(options)},
@@ -97,18 +98,19 @@ class Sessions:
             # It was refused at its end (a condition, a hash) and tells that again; it is still there.
             pass
         transport = self._transport()
-        response = transport.request("DELETE", transport.session_address(upload.id), accept=GONE, secret=True)
+        address = transport.session_address(upload.id)
+        response = transport.request("objects.insert (cancel)", "DELETE", address, secret=True)
         return response.status_code not in (404, 410)
 
     def _request(self, upload: MultipartRef, headers: Mapping[str, str], body: Buffer) -> int | ObjectInfo:
         transport = self._transport()
         try:
-            response = transport.request(
+            response, found = transport.exchange(
+                "objects.insert (piece)",
                 "PUT",
                 transport.session_address(upload.id),
                 headers=headers,
                 body=body_of(body),
-                accept=(308,),
                 secret=True,
             )
         except GoogleAPICallError as error:
@@ -117,6 +119,6 @@ class Sessions:
             text = "there is no such upload: it is finished, cancelled or expired"
             raise exc.MissingFileError(text, **errors.facts_of(error)) from error
         if response.status_code != 308:
-            return records.info(document(response))
-        found = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
-        return int(found[1]) + 1 if found else 0
+            return records.info(found)
+        reached = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
+        return int(reached[1]) + 1 if reached else 0

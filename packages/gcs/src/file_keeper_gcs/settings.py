@@ -18,12 +18,18 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from file_keeper import exc
+from file_keeper.backend import require_secure
 from file_keeper.settings import Reference, Settings, option
+
+from .answers import SERVICE
 
 if TYPE_CHECKING:
     from google.cloud.storage import Client
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
+OVERRIDE = "API_ENDPOINT_OVERRIDE"
+"""What the SDK looks at as well."""
+
 PROJECTS = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
 REMEDY = (
     "run 'gcloud auth application-default login', set GOOGLE_APPLICATION_CREDENTIALS or the option "
@@ -191,6 +197,9 @@ def _credentials(settings: GcsSettings, options: Mapping[str, Any], *, emulated:
         return None
     if emulated:
         return AnonymousCredentials()
+    # Those of the machine were not meant for any address that a configuration may name.
+    for url in (address(settings), settings.iam_endpoint, os.environ.get(OVERRIDE, "")):
+        require_secure(SERVICE, url, insecure=settings.insecure)
     return google.auth.default(scopes=Client.SCOPE)[0]
 
 

@@ -20,7 +20,7 @@ from file_keeper.backend import SignAction, SignedRequest, SignOptions
 from google.auth.credentials import AnonymousCredentials, Signing
 from google.auth.transport.requests import Request
 
-from .transport import Transport, document
+from .transport import Transport
 
 LONGEST = 7 * 24 * 3600
 """Seconds that a V4 signature may be valid."""
@@ -48,13 +48,14 @@ class IamSigner(Signing):
     def sign_bytes(self, message: bytes) -> bytes:
         """Sign with RSA and SHA-256, at Google's."""
         account = quote(self._email, safe="@")
-        response = self._transport.request(
+        answer = self._transport.exchange(
+            "signBlob",
             "POST",
             f"{self._endpoint}/v1/projects/-/serviceAccounts/{account}:signBlob",
             headers={"Content-Type": "application/json"},
             body=b'{"payload": "%s"}' % base64.b64encode(message),
-        )
-        return base64.b64decode(document(response).get("signedBlob", ""))
+        )[1]
+        return base64.b64decode(answer["signedBlob"])
 
 
 def signer_of(transport: Transport, endpoint: str) -> Any:

@@ -21,9 +21,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 from file_keeper import exc
+from file_keeper.backend import refuse_redirect
 from file_keeper.types import Buffer
 from google.api_core.exceptions import GoogleAPICallError, from_http_status
 from requests.adapters import HTTPAdapter
+
+from .answers import EXPECTED, SERVICE, Prover
 
 SLICE = 256 << 10
 """Bytes that are given to a socket at a time: its timeout is for each, so that a slow line is not a dead one."""
@@ -92,6 +95,9 @@ class Transport:
         self.session: requests.Session = client._http
         connection = client._connection
         self.base: str = connection.get_api_base_url_for_mtls().rstrip("/")
+        host = urlsplit(self.base).hostname or ""
+        self.is_google = f".{host}".endswith((".googleapis.com", f".{client.universe_domain}"))
+        self._prover = Prover(known=self.is_google, ask=self._buckets)
         self._timeout = (timeout, timeout)
         self._headers = {
             "User-Agent": str(connection.user_agent).strip(),
@@ -123,8 +129,13 @@ class Transport:
         tail = "" if key is None else f"/{quote(key, safe='')}"
         return f"{start}/b/{quote(self.bucket, safe='')}/o{tail}"
 
-    def request(
+    def request(self, operation: str, method: str, path: str, *args: Any, **options: Any) -> requests.Response:
+        """Make a request as :meth:`exchange` does; return its answer."""
+        return self.exchange(operation, method, path, *args, **options)[0]
+
+    def exchange(
         self,
+        operation: str,
         method: str,
         path: str,
         params: Mapping[str, str] | None = None,
@@ -132,18 +143,44 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | Slices | None = None,
         stream: bool = False,
-        accept: tuple[int, ...] = (),
         secret: bool = False,
-    ) -> requests.Response:
-        """Send one request; give its answer.
+    ) -> tuple[requests.Response, dict[str, Any]]:
+        """Make one request; return its answer and the resource that this is.
 
+        :param operation: as :mod:`.answers` names it, with what its answer must be
         :param path: below the endpoint, or a whole address
         :param stream: leave the answer's body unread
-        :param accept: statuses beside 2xx that are no errors
         :param secret: the address must not be told, nor the answer's own id
-        :raises GoogleAPICallError: for any other answer
+        :raises GoogleAPICallError: for a refusal
+        :raises ConnectionError: when someone else than Google answers, or sends elsewhere
         :raises requests.RequestException, google.auth.exceptions.GoogleAuthError: when there was none
         """
+        response = self._send(method, path, params, headers, body, stream=stream, secret=secret)
+        try:
+            status = response.status_code
+            if status // 100 == 3 and (
+                status not in EXPECTED[operation].answer.statuses or "Location" in response.headers
+            ):
+                raise refuse_redirect(SERVICE, response.url, response.headers.get("Location", ""), "endpoint")
+            if status >= 400 and status not in EXPECTED[operation].answer.statuses:
+                self._prover.check_refusal(operation, response)
+                raise _refusal(response, secret=secret)
+            return response, self._prover.check(operation, response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Slices | None = None,
+        *,
+        stream: bool = False,
+        secret: bool = False,
+    ) -> requests.Response:
         url = path if "://" in path else self.base + path
         elsewhere = not url.startswith(self.base)
         if params:
@@ -157,7 +194,7 @@ class Transport:
                 headers={**self._headers, **(headers or {})},
                 timeout=self._timeout,
                 stream=stream,
-                # A 308 of a session is no redirect, and nothing else of this API is one.
+                # A 308 of a session is no redirect, and nothing else of this API is one: see `refuse_redirect`.
                 allow_redirects=False,
                 proxies=_proxies(url) if elsewhere else None,
             )
@@ -168,21 +205,24 @@ class Transport:
         if isinstance(sent, Exception):
             # Outside of the handler: the original, which quotes the address, is not even its context.
             raise sent
-        response = sent
-        if response.status_code // 100 == 2 or response.status_code in accept:
-            return response
-        raise _refusal(response, secret=secret)
+        return sent
 
-    def json(self, method: str, path: str, params: Mapping[str, str] | None = None, body: Any = None) -> dict[str, Any]:
-        """Send a request of the JSON API; give the answer's document."""
-        response = self.request(
+    def _buckets(self) -> requests.Response:
+        """Ask who is there; see :class:`.answers.Prover`."""
+        return self._send("GET", "/storage/v1/b", {"project": "none", "maxResults": "1", "fields": "kind"})
+
+    def json(
+        self, operation: str, method: str, path: str, params: Mapping[str, str] | None = None, body: Any = None
+    ) -> dict[str, Any]:
+        """Make a request of the JSON API; return the resource that the answer is."""
+        return self.exchange(
+            operation,
             method,
             path,
             params,
             headers={"Content-Type": "application/json"} if body is not None else None,
             body=None if body is None else json.dumps(body).encode(),
-        )
-        return document(response)
+        )[1]
 
     def insert(self, resource: Mapping[str, Any], data: Buffer, params: Mapping[str, str]) -> dict[str, Any]:
         """Write an object, its metadata and its data in one request.
@@ -195,14 +235,14 @@ class Transport:
             f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(resource)}"
             f"\r\n--{boundary}\r\nContent-Type: {kind}\r\n\r\n"
         )
-        response = self.request(
+        return self.exchange(
+            "objects.insert",
             "POST",
             self.path(start="/upload/storage/v1"),
             {"uploadType": "multipart", **params},
             headers={"Content-Type": f"multipart/related; boundary={boundary}"},
             body=body_of(head.encode(), data, f"\r\n--{boundary}--\r\n".encode()),
-        )
-        return document(response)
+        )[1]
 
     def session_address(self, address: str) -> str:
         """Give the address of a session at this endpoint, wherever the text it is kept in says that it lies.
@@ -220,24 +260,6 @@ class Transport:
         own = urlsplit(self.base)
         path = parts.path if not own.path or parts.path.startswith(f"{own.path}/") else own.path + parts.path
         return f"{own.scheme}://{own.netloc}{path}?{parts.query}"
-
-
-def document(response: requests.Response) -> dict[str, Any]:
-    """Give the JSON object that an answer is.
-
-    :raises StorageError: when it is something else: who answered is not Google Cloud Storage
-    """
-    try:
-        found = json.loads(response.content) if response.content else {}
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise exc.StorageError(
-            f"the answer is not that of Google Cloud Storage (it is {response.headers.get('Content-Type', 'untyped')}):"
-            " look at the endpoint and at proxies on the way",
-            status=response.status_code,
-        )
-    return found
 
 
 def _refusal(response: requests.Response, *, secret: bool) -> GoogleAPICallError:
