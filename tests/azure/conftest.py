@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from emulators.azure import AzuriteServer
+from faults.hooked import HookedProxy
 from faults.proxy import FaultProxy
-from file_keeper import settings
+from file_keeper import Storage, make_storage, settings
+from file_keeper.resilience import retry
 from file_keeper_azure import AzureBackend
 
 
@@ -51,3 +53,44 @@ def proxy(azurite_server: AzuriteServer, fault_proxy: Callable[..., FaultProxy])
 def proxied(make_backend: Callable[..., AzureBackend], account: dict[str, Any], proxy: FaultProxy) -> AzureBackend:
     """A backend whose requests go through `proxy`."""
     return make_backend(**{**account, "account_url": proxy.url})
+
+
+@pytest.fixture
+def hooked(azurite_server: AzuriteServer) -> Iterator[HookedProxy]:
+    """Azurite with answers and requests that a test changes on the way."""
+    with HookedProxy(azurite_server.url) as front:
+        yield front
+
+
+@pytest.fixture
+def behind(
+    make_backend: Callable[..., AzureBackend], account: dict[str, Any], hooked: HookedProxy
+) -> Callable[..., AzureBackend]:
+    """`behind(**settings)`: a backend whose requests go through `hooked`."""
+
+    def make(**more: Any) -> AzureBackend:
+        return make_backend(**{**account, "account_url": hooked.url, **more})
+
+    return make
+
+
+@pytest.fixture
+def storage_behind(
+    account: dict[str, Any], hooked: HookedProxy, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Storage]]:
+    """`storage_behind(**settings)`: a whole storage behind `hooked`, with pauses between repeats that take no time."""
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.001, longest=0.01))
+    with contextlib.ExitStack() as stack:
+
+        def make(**more: Any) -> Storage:
+            raw = {
+                **account,
+                "type": "azure",
+                "account_url": hooked.url,
+                "path": "area",
+                "part_size": 256 << 10,
+                **more,
+            }
+            return stack.enter_context(make_storage("media", {key: value for key, value in raw.items() if value}))
+
+        yield make

@@ -242,3 +242,42 @@ def test_settings_travel(make_backend: Make) -> None:
     made = make_backend(bucket="b", account_name="acc", account_key={"env": "TRY_KEY"}).settings
     assert pickle.loads(pickle.dumps(dict(made.raw))) == made.raw
     assert isinstance(made, AzureSettings)
+
+
+ELSEWHERE = "http://storage.example.com/acc"
+
+
+@pytest.mark.parametrize("right", ["AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "identity"])
+def test_rights_of_the_environment_do_not_go_over_plain_http(
+    right: str, make_backend: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if right == "identity":
+        module = type(sys)("azure.identity")
+        module.DefaultAzureCredential = Token
+        monkeypatch.setitem(sys.modules, "azure.identity", module)
+    else:
+        monkeypatch.setenv(right, "QUJD" if right.endswith("KEY") else "sv=2026-01-01&sig=QUJD")
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "acc")
+    backend = make_backend(bucket="b", account_url=ELSEWHERE, account_name="acc")
+    with pytest.raises(exc.InvalidStorageConfigurationError, match="not sent over plain HTTP to"):
+        backend.head("x")
+    if right != "identity":  # no token goes over plain HTTP, whatever is asked for: the SDK sees to that
+        for allowed in (
+            {"account_url": ELSEWHERE, "insecure": True},
+            {"account_url": "http://127.0.0.1:10000/acc"},
+            {"account_url": "https://storage.example.com/acc"},
+        ):
+            assert make_backend(**{"bucket": "b", "account_name": "acc", **allowed}).client
+
+
+def test_rights_that_come_with_their_address_go_there(make_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the settings, or a connection string of the environment: there nobody else names the address."""
+    text = f"AccountName=acc;AccountKey=QUJD;BlobEndpoint={ELSEWHERE}"
+    for raw in (
+        {"account_url": ELSEWHERE, "account_name": "acc", "account_key": "QUJD"},
+        {"account_url": ELSEWHERE, "anonymous": True},
+        {"connection_string": text},
+    ):
+        assert make_backend(bucket="b", **raw).client.url.startswith(ELSEWHERE)
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    assert make_backend(bucket="b").client.url.startswith(ELSEWHERE)

@@ -17,7 +17,7 @@ from azure.storage.blob import BlobServiceClient, UserDelegationKey, generate_co
 from emulators.azure import AzuriteServer
 from faults.proxy import FaultProxy
 from file_keeper import exc
-from file_keeper.backend import MultipartRef, ObjectInfo, SignOptions, WriteOptions
+from file_keeper.backend import MultipartRef, ObjectInfo, SignOptions, WriteOptions, entries_of
 from file_keeper_azure import AzureBackend, signing
 
 from .azure_calls import as_ours, read_all
@@ -155,7 +155,7 @@ def test_a_signature_is_right_enough_for_every_verb(by_signature: AzureBackend) 
     backend.append(info, b"!", WriteOptions())
     upload = MultipartRef("parts", backend.multipart_create("parts", WriteOptions()))
     backend.multipart_complete(upload, [backend.multipart_put(upload, 0, b"1")], WriteOptions())
-    assert len(list(backend.list(""))) == 5
+    assert len(list(entries_of(backend.list("")))) == 5
     assert list(backend.delete_many(["by blocks", "in one"])) == []
     assert backend.delete("composed")
     backend.check()
@@ -209,7 +209,7 @@ def test_a_token_is_right_enough(by_token: AzureBackend) -> None:
     info = by_token.put("x", b"content", WriteOptions())
     assert read_all(by_token, "x") == b"content"
     by_token.copy(info, "y", WriteOptions())
-    assert [entry.key for entry in by_token.list("")] == ["x", "y"]
+    assert [entry.key for entry in entries_of(by_token.list(""))] == ["x", "y"]
     headers = by_token._copier._source(ObjectInfo(key="x", size=1, etag="0x1"))
     assert headers["x-ms-copy-source-authorization"].startswith("Bearer ey")
     assert "?" not in headers["x-ms-copy-source"]
@@ -221,7 +221,9 @@ def test_links_by_a_delegation_key(
     asked: list[object] = []
     service = by_token.client
     get = service.get_user_delegation_key
-    monkeypatch.setattr(service, "get_user_delegation_key", lambda *args: asked.append(args) or get(*args))
+    monkeypatch.setattr(
+        service, "get_user_delegation_key", lambda *args, **how: asked.append(args) or get(*args, **how)
+    )
     by_token.put(NAME, b"content", WriteOptions())
     for _ in range(3):
         signed = by_token.sign("download", NAME, MINUTE)
@@ -250,13 +252,13 @@ def test_the_account_of_a_link_at_another_address(
     monkeypatch.setattr(
         signing, "generate_blob_sas", lambda account, *rest, **more: accounts.append(account) or "sig=x"
     )
-    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_: UserDelegationKey())
+    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_, **__: UserDelegationKey())
     make_backend(bucket="b", credential=Token(), **raw).sign("download", "x", MINUTE)
     assert accounts == [name]
 
 
 def test_a_link_of_an_account_that_nothing_names(make_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_: UserDelegationKey())
+    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_, **__: UserDelegationKey())
     backend = make_backend(bucket="b", credential=Token(), account_url="https://files.example.com")
     with pytest.raises(exc.UnsupportedOperationError, match="account_name"):
         backend.sign("download", "x", MINUTE)

@@ -203,23 +203,6 @@ def test_a_lost_answer_to_a_record(storage: Storage, proxy: FaultProxy) -> None:
         storage.verify(changed, record=True)
 
 
-def test_who_is_not_the_service_is_no_answer(make: Make, proxy: FaultProxy) -> None:
-    """A web server that has nothing: a file is not missing, and not removed, by what it says."""
-    storage = make()
-    proxy.on(times=None).answer(404, b"<html>nothing here</html>")
-    calls = (storage.check, lambda: storage.exists("x"), lambda: storage.remove("x"), lambda: storage.content("x"))
-    for call in calls:
-        with pytest.raises(exc.InvalidStorageConfigurationError, match="not the blob service"):
-            call()
-
-
-def test_a_range_that_was_not_kept_is_no_content(storage: Storage, proxy: FaultProxy) -> None:
-    proxy.on("GET", times=2).answer(200, b"0123456789", {"ETag": '"0x1"'})
-    for start, end in ((5, 8), (0, 8)):
-        with pytest.raises(exc.StorageError, match="where a range was asked for"):
-            storage.range("x", start, end)
-
-
 def test_a_password_of_another_program_is_not_sent(
     make: Make, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from faults.answers import azure_error
 from faults.proxy import FaultProxy
 from file_keeper import exc
-from file_keeper.backend import MultipartRef, Part, UploadLost, WriteOptions
+from file_keeper.backend import MultipartRef, Part, UploadLost, WriteOptions, entries_of
 from file_keeper_azure import AzureBackend, blocks
 
 from .azure_calls import as_ours, read_all
@@ -58,7 +58,7 @@ def test_parts_in_any_order_and_twice(backend: AzureBackend, make_backend: Calla
     parts = list(elsewhere.multipart_parts(upload))
     assert parts == send(backend, upload, 0, 1, 2)
     assert [part.size for part in parts] == [1000, 1001, 1002]
-    assert list(backend.list("")) == []
+    assert list(entries_of(backend.list(""))) == []
     with pytest.raises(exc.MissingFileError), as_ours(backend):
         backend.head("x")
     made = elsewhere.multipart_complete(upload, parts, OPTIONS)
@@ -112,6 +112,17 @@ def test_a_completed_upload_is_told_from_one_without_parts_yet(
     elsewhere = another(backend, make_backend)
     assert gone(elsewhere, upload)
     assert not gone(elsewhere, begun_over_it)
+
+
+def test_a_block_that_comes_after_the_end_opens_nothing_again(
+    backend: AzureBackend, make_backend: Callable[..., AzureBackend]
+) -> None:
+    upload, elsewhere = begin(backend), another(backend, make_backend)
+    backend.multipart_complete(upload, send(backend, upload, 0), WriteOptions())
+    elsewhere.multipart_put(upload, 1, b"late")
+    assert gone(elsewhere, upload)
+    with pytest.raises(UploadLost), as_ours(elsewhere):
+        elsewhere.multipart_complete(upload, [Part(number=0, size=1, etag="")], WriteOptions())
 
 
 def test_an_upload_that_somebody_wrote_over_is_told(

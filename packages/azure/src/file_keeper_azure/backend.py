@@ -7,11 +7,12 @@ Blob service REST reference: https://learn.microsoft.com/rest/api/storageservice
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.storage.blob import ContainerClient
@@ -19,27 +20,33 @@ from file_keeper import exc, hashing
 from file_keeper.backend import (
     Backend,
     Body,
+    Items,
     Limits,
     MultipartRef,
     ObjectInfo,
     OpenUpload,
+    Page,
+    Pages,
     Part,
-    Prefix,
     SignAction,
     SignedRequest,
     SignOptions,
     Source,
     WriteOptions,
+    follow_pages,
 )
 from file_keeper.resilience.retry import Retry
 from file_keeper.types import Buffer
 
-from . import blocks, errors, listing, signing
+from . import answers, batch, blocks, errors, listing, signing
+from .bodies import Nothing, body_of
 from .copies import Copier
 from .errors import is_missing
 from .headers import attributes, check_writable, conditions, metadata_headers, pinned, quoted, written
 from .settings import AzureSettings, account, build, can_sign, name_of
-from .wire import BodyStream, Wire, crc64, failure
+from .wire import Wire, crc64
+
+T = TypeVar("T")
 
 MiB = 1 << 20
 
@@ -164,10 +171,12 @@ class AzureBackend(Backend[AzureSettings]):
     # -- required ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo:
-        headers = self._wire.send("HEAD", key).headers
-        return listing.info_of(key, headers, size=int(headers.get("Content-Length", 0)))
+        headers = self._wire.send(answers.GET_PROPERTIES, key).headers
+        return listing.info_of(key, headers, size=int(headers["Content-Length"]))
 
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
+        if end is not None and end <= start:
+            return Body(self.head(key), 0, Nothing(), start=start)
         # x-ms-range and not Range: it is what the SDK's signature of the request covers.
         headers = {"Accept-Encoding": "identity"}
         if start or end is not None:
@@ -175,48 +184,34 @@ class AzureBackend(Backend[AzureSettings]):
         if etag:
             headers["If-Match"] = quoted(etag)
         try:
-            response = self._wire.send("GET", key, headers=headers, stream=True)
+            response = self._wire.send(answers.GET_BLOB, key, headers=headers, stream=True)
         except HttpResponseError as error:
             if error.status_code != 416:
                 raise
-            # Past the end, which of an empty blob is everywhere. The version is looked at like that of any read.
-            info = self.head(key)
-            if etag and info.etag != etag:
-                raise exc.ChangedFileError("the file is not the version that was meant") from error
-            return Body(info, 0, BodyStream(_Nothing()))
-        whole = response.status_code == 200
-        if "Content-Length" not in response.headers or (whole and "x-ms-range" in headers):
-            response.close()
-            raise exc.StorageError(
-                "the answer has no length, or is the whole blob where a range was asked for: look at proxies on the way"
-            )
-        length = int(response.headers["Content-Length"])
-        size = length if whole else int(response.headers["Content-Range"].rpartition("/")[2])
-        if not whole:
-            length = max(0, min(size if end is None else end, size) - start)
-        return Body(listing.info_of(key, response.headers, size=size, whole=whole), length, BodyStream(response))
+            # Past the end, which of an empty blob is everywhere.
+            return Body(self.head(key), 0, Nothing(), start=start)
+        return body_of(key, response)
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        # The service begins with the name itself; one that does not know startFrom, at the beginning.
         query = {"include": "metadata", "startFrom": start_after, "delimiter": delimiter}
-        after = _place(start_after)
-        for page in self._pages(prefix, query):
-            # With a delimiter a page may tell all its prefixes first.
-            for entry in sorted(page.entries, key=lambda entry: _place(entry.key)) if delimiter else page.entries:
-                # The service begins with the name itself; one that does not know startFrom, at the beginning.
-                if not after or _place(entry.key) > after:
-                    yield entry
+        return self._pages(prefix, query, lambda answer: Page.of(answer.infos, answer.prefixes))
 
-    def _pages(self, prefix: str, query: Mapping[str, str]) -> Iterator[listing.Page]:
-        fixed = {"restype": "container", "comp": "list", "maxresults": str(PAGE), "prefix": prefix, **query}
-        marker = ""
-        while True:
-            asked = {name: value for name, value in {**fixed, "marker": marker}.items() if value}
-            answer = self._wire.send("GET", query=asked)
-            page = listing.parse_page(answer.content, uncommitted="uncommitted" in query.get("include", ""))
-            yield page
-            marker = page.marker
-            if not marker:
-                return
+    def _pages(self, prefix: str, query: Mapping[str, str], page_of: Callable[[listing.Answered], T]) -> Pages[T]:
+        fixed = {"maxresults": str(PAGE), "prefix": prefix, **query}
+        apart = "uncommitted" in query.get("include", "")
+
+        def fetch(token: str) -> tuple[T, str | None]:
+            asked = {name: value for name, value in {**fixed, "marker": token}.items() if value}
+            answer = self._wire.send(answers.LIST_BLOBS, query=asked)
+            found = self._wire.read(
+                answers.LIST_BLOBS, answer, lambda body: listing.parse_page(body, uncommitted=apart)
+            )
+            return page_of(found), found.marker or None
+
+        return follow_pages(fetch)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         check_writable(key)
@@ -228,7 +223,7 @@ class AzureBackend(Backend[AzureSettings]):
             headers["Content-MD5"] = headers["x-ms-blob-content-md5"] = hashing.to_base64(md5)
         else:
             headers["x-ms-content-crc64"] = crc64(body)
-        answer = self._wire.send("PUT", key, headers=headers, body=body)
+        answer = self._wire.send(answers.PUT_BLOB, key, headers=headers, body=body)
         made = answer.headers.get("Content-MD5", "")
         digests = {"md5": md5} if md5 else listing.digests_of(made, "BlockBlob")
         return written(key, memoryview(body).nbytes, options, answer.headers, digests)
@@ -239,7 +234,7 @@ class AzureBackend(Backend[AzureSettings]):
         if etag:
             headers["If-Match"] = quoted(etag)
         try:
-            self._wire.send("DELETE", key, headers=headers)
+            self._wire.send(answers.DELETE_BLOB, key, headers=headers)
         except HttpResponseError as error:
             if is_missing(error):
                 return False
@@ -269,8 +264,7 @@ class AzureBackend(Backend[AzureSettings]):
         self._check_open(upload)
         found = blocks.find(self._wire, upload.key)
         parts = list(blocks.parts_of(upload.id, found.uncommitted))
-        if not parts:
-            blocks.raise_if_gone(upload.id, found)
+        blocks.raise_if_gone(upload.id, found, has_parts=bool(parts))
         for name, size in parts:
             number = int(name[len(upload.id) :])
             yield Part(number=number, size=size, etag=blocks.block_id(upload.id, number))
@@ -292,12 +286,14 @@ class AzureBackend(Backend[AzureSettings]):
 
         Uploads that are to replace a blob cannot be found this way: the service does not tell of them.
         """
-        for page in self._pages(prefix, {"include": "uncommittedblobs"}):
-            for key in page.uncommitted:
-                for upload in blocks.uploads_of(blocks.find(self._wire, key).uncommitted):
-                    if upload not in self._ended:
-                        begun = datetime.fromtimestamp(blocks.started_at(upload), UTC)
-                        yield OpenUpload(MultipartRef(key, upload), begun)
+        query = {"include": "uncommittedblobs"}
+        return Items(self._pages(prefix, query, lambda answer: list(self._open_uploads(answer.uncommitted))))
+
+    def _open_uploads(self, keys: Sequence[str]) -> Iterator[OpenUpload]:
+        for key in keys:
+            for upload in blocks.uploads_of(blocks.find(self._wire, key).uncommitted):
+                if upload not in self._ended:
+                    yield OpenUpload(MultipartRef(key, upload), datetime.fromtimestamp(blocks.started_at(upload), UTC))
 
     def _check_open(self, upload: MultipartRef) -> None:
         if not blocks.started_at(upload.id) or upload.id in self._ended:
@@ -310,7 +306,7 @@ class AzureBackend(Backend[AzureSettings]):
         check_writable(key)
         same = options.headers == source.headers and options.content_type == source.content_type
         # Copy Blob From URL was seen to refuse sources without a byte (azure-sdk-for-js, issue 6577).
-        if not 0 < source.size <= self.copy_in_one or not same:
+        if not 0 < source.size <= self.copy_in_one or not same or not self._wire.copies_at_once:
             return self._copier.assemble([source], key, options)
         return self._copier.whole(source, key, options)
 
@@ -326,8 +322,15 @@ class AzureBackend(Backend[AzureSettings]):
     @property
     def _copier(self) -> Copier:
         built = self._client()
+        settings = self.settings
         return Copier(
-            built.wire, built.signer, Retry(self), self.copy_piece, self.limits.parts_max, self.settings.max_concurrency
+            built.wire,
+            built.signer,
+            Retry(self),
+            self.copy_piece,
+            self.limits.parts_max,
+            settings.max_concurrency,
+            settings.timeout,
         )
 
     # -- the rest ---------------------------------------------------------------------------------------------------
@@ -340,17 +343,17 @@ class AzureBackend(Backend[AzureSettings]):
             # One can be recorded beside the blob's own.
             name = min(others)
             headers = {**metadata_headers({**info.metadata, "fk_hash": f"{name}:{others[name]}"}), **pinned(etag)}
-            answer = self._wire.send("PUT", info.key, {"comp": "metadata"}, headers)
-            etag = answer.headers.get("ETag", "").strip('"')
+            answer = self._wire.send(answers.SET_METADATA, info.key, headers=headers)
+            etag = listing.etag_of(answer.headers["ETag"])
         if md5 := digests.get("md5"):
             # The request sets all of these at once: what it does not name is taken away.
             options = WriteOptions(content_type=info.content_type, headers=info.headers)
             headers = {**attributes(options), "x-ms-blob-content-md5": hashing.to_base64(md5), **pinned(etag)}
-            self._wire.send("PUT", info.key, {"comp": "properties"}, headers)
+            self._wire.send(answers.SET_PROPERTIES, info.key, headers=headers)
 
     def prepare(self) -> None:
         try:
-            self._wire.send("PUT", query={"restype": "container"})
+            self._wire.send(answers.CREATE_CONTAINER)
         except HttpResponseError as error:
             code = errors.code_of(error)
             if code == "ContainerAlreadyExists":
@@ -365,7 +368,7 @@ class AzureBackend(Backend[AzureSettings]):
     def check(self) -> None:
         """Ask for a blob that is not there: that answer needs a container, and the right to read in it."""
         try:
-            self._wire.send("HEAD", ".file-keeper/check")
+            self._wire.send(answers.GET_PROPERTIES, ".file-keeper/check")
         except HttpResponseError as error:
             if not is_missing(error):
                 raise
@@ -382,42 +385,17 @@ class AzureBackend(Backend[AzureSettings]):
 
     def delete_many(self, keys: Sequence[str]) -> Iterator[tuple[str, Exception]]:
         """Delete in batches of 256. https://learn.microsoft.com/rest/api/storageservices/blob-batch"""
-        container = self._wire.container
         for start in range(0, len(keys), BATCH):
-            batch = keys[start : start + BATCH]
+            chunk = keys[start : start + BATCH]
             try:
-                answers = list(
-                    container.delete_blobs(
-                        *batch,
-                        delete_snapshots="include",
-                        raise_on_any_failure=False,
-                        **self._wire.run_options,
-                    )
-                )
+                failures = list(batch.delete(self._wire, chunk))
             except AzureError as error:
                 found = self.translate(error)
                 if found is None or found.retryable:
                     raise  # all of it may be asked for again
-                yield from ((key, found) for key in batch)
-                continue
-            for key, answer in zip(batch, answers, strict=True):
-                if answer.status_code < 300:
-                    continue
-                error = failure(answer)
-                if not is_missing(error):
-                    yield key, self.translate(error) or error
-
-
-class _Nothing:
-    """An answer without a body."""
-
-    def iter_raw(self) -> Iterator[bytes]:
-        return iter(())
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def _place(key: str) -> bytes:
-    """Give what the order of a listing goes by: UTF-16 code units."""
-    return key.encode("utf-16-be", "surrogatepass")
+                for key in chunk:
+                    one = copy.copy(found)  # each is told of its own file
+                    one.__cause__ = error
+                    yield key, one
+            else:
+                yield from ((key, self.translate(error) or error) for key, error in failures)

@@ -29,6 +29,7 @@ from file_keeper.backend import ObjectInfo, WriteOptions
 from file_keeper.types import Buffer
 
 from . import headers as wire_headers
+from .answers import GET_BLOCK_LIST, PUT_BLOCK, PUT_BLOCK_LIST
 from .errors import is_missing
 from .listing import parse_date
 from .wire import Wire, crc64
@@ -110,20 +111,22 @@ class Found:
 def find(wire: Wire, key: str) -> Found:
     """Ask for the blocks of a name; none when there is no such name."""
     try:
-        answer = wire.send("GET", key, {"comp": "blocklist", "blocklisttype": "all"})
+        answer = wire.send(GET_BLOCK_LIST, key)
     except HttpResponseError as error:
         if is_missing(error):
             return Found([], [])
         raise
-    return _parse(answer.content, answer.headers)
+    return wire.read(GET_BLOCK_LIST, answer, lambda body: _parse(body, answer.headers))
 
 
 def _parse(body: bytes, headers: Mapping[str, str]) -> Found:
     found: dict[str, list[Block]] = {"CommittedBlocks": [], "UncommittedBlocks": []}
-    current, text, name = found["CommittedBlocks"], list[str](), ""
+    current, text, name, root = found["CommittedBlocks"], list[str](), "", list[str]()
 
     def start(tag: str, _: Any) -> None:
         nonlocal current
+        if not root:
+            root.append(tag)
         text.clear()
         current = found.get(tag, current)
 
@@ -138,6 +141,8 @@ def _parse(body: bytes, headers: Mapping[str, str]) -> Found:
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text.append
     parser.Parse(body, True)
+    if root != ["BlockList"]:
+        raise ValueError(f"it holds <{root[0]}>, not <BlockList>")
     committed, uncommitted = found.values()
     # A name with open blocks only may be told with a date, but never with a length.
     exists = committed or headers.get("x-ms-blob-content-length", "0") != "0"
@@ -152,9 +157,10 @@ def _decoded(encoded: str) -> str:
         return ""
 
 
-def raise_if_gone(upload: str, found: Found) -> None:
-    """Raise for an upload that has no block any more; one that has had none yet is fine.
+def raise_if_gone(upload: str, found: Found, *, has_parts: bool) -> None:
+    """Raise for an upload that was completed, and for one that has no block any more; to have had none yet is fine.
 
+    :param has_parts: it has open blocks. Of a completed one they came too late: the service takes them all the same
     :raises MissingFileError: it was completed, it expired, or its blocks were dropped when somebody else wrote there
     """
     here = time.time()
@@ -164,7 +170,7 @@ def raise_if_gone(upload: str, found: Found) -> None:
     since = begun + (ahead if abs(ahead) > 2 else 0.0)
     completed = any(name.startswith(upload) for name, _ in found.committed)
     overtaken = found.modified is not None and found.modified.timestamp() > since
-    if completed or overtaken or here - begun > EXPIRY:
+    if completed or (not has_parts and (overtaken or here - begun > EXPIRY)):
         raise exc.MissingFileError(
             "there is no such upload: it was completed, it expired, or something else was written there since"
         )
@@ -172,7 +178,7 @@ def raise_if_gone(upload: str, found: Found) -> None:
 
 def stage(wire: Wire, key: str, name: str, body: Buffer) -> None:
     """Send a block."""
-    wire.send("PUT", key, {"comp": "block", "blockid": name}, {"x-ms-content-crc64": crc64(body)}, body)
+    wire.send(PUT_BLOCK, key, {"blockid": name}, {"x-ms-content-crc64": crc64(body)}, body)
 
 
 def commit(wire: Wire, key: str, names: Sequence[str], size: int, options: WriteOptions) -> ObjectInfo:
@@ -191,5 +197,5 @@ def commit(wire: Wire, key: str, names: Sequence[str], size: int, options: Write
     if md5 := options.digests.get("md5"):
         sent["x-ms-blob-content-md5"] = hashing.to_base64(md5)
         digests["md5"] = md5
-    answer = wire.send("PUT", key, {"comp": "blocklist"}, sent, body)
+    answer = wire.send(PUT_BLOCK_LIST, key, None, sent, body)
     return wire_headers.written(key, size, options, answer.headers, digests)

@@ -1,26 +1,30 @@
 """Copies on the server: of one blob, of several into one, and with some bytes behind them.
 
-Nothing of the target changes before the last request of each. The asynchronous Copy Blob is not used, as it replaces
-the target before it has succeeded; ``docs/decisions/azure.md`` tells more.
+Nothing of the target changes before the last request of each. The asynchronous Copy Blob is not asked for, as it
+replaces the target before it has succeeded; ``docs/decisions/azure.md`` tells more. A service that does it all the same
+is waited for.
 
 https://learn.microsoft.com/rest/api/storageservices/copy-blob-from-url and .../put-block-from-url
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from azure.core.exceptions import AzureError, HttpResponseError
 from file_keeper import exc
-from file_keeper.backend import ObjectInfo, WriteOptions
+from file_keeper.backend import ObjectInfo, Workers, WriteOptions, redact
 from file_keeper.resilience.retry import Retry
 from file_keeper.types import Buffer
 
 from . import blocks
+from .answers import ABORT_COPY, COPY_BLOB, DELETE_BLOB, FETCH_BLOCK, GET_PROPERTIES
 from .errors import code_of
 from .headers import conditions, metadata_headers, quoted, written
+from .listing import COPIED
 from .signing import Signer
 from .wire import Wire
 
@@ -28,6 +32,8 @@ SIGNED_SECONDS = 900
 """How long a signature lives that the service reads a source with; it is checked when reading begins."""
 
 _ATTEMPTS = 3
+
+Headers = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Copier:
     :param piece: bytes that the service is asked to fetch at a time
     :param most: blocks that a blob can have
     :param concurrency: requests at a time
+    :param timeout: seconds to wait for a copy that the service makes in the background
     """
 
     wire: Wire
@@ -46,6 +53,7 @@ class Copier:
     piece: int
     most: int
     concurrency: int
+    timeout: float
 
     def whole(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         """Copy a blob of up to 256 MiB, with its type and headers, in one request that ends when it is done."""
@@ -55,9 +63,74 @@ class Copier:
             **metadata_headers(options.metadata),
             **conditions(options),
         }
-        answer = self.wire.send("PUT", key, headers=headers)
+        try:
+            answered = self.wire.send(COPY_BLOB, key, headers=headers).headers
+        except HttpResponseError as error:
+            if error.status_code not in (409, 412) or (answered := self._own(key, options)) is None:
+                raise
+        if answered["x-ms-copy-status"] != COPIED:
+            # Nothing but the copies that are known to be done at once are asked for from now on.
+            self.wire.copies_at_once = False
+            answered = self._finished(key, answered)
         digests = {"md5": md5} if (md5 := source.digests.get("md5")) else {}
-        return written(key, source.size, options, answer.headers, digests)
+        return written(key, source.size, options, answered, digests)
+
+    def _own(self, key: str, options: WriteOptions) -> Headers | None:
+        """Give what is told of a copy of this very call that is not done, the answer to whose beginning was lost."""
+        token = options.metadata.get("fk_token", "")
+        try:
+            found = self.wire.send(GET_PROPERTIES, key).headers
+        except HttpResponseError:
+            return None
+        unfinished = found.get("x-ms-copy-status", COPIED) != COPIED
+        return found if unfinished and token and found.get("x-ms-meta-fk_token") == token else None
+
+    def _finished(self, key: str, begun: Headers) -> Headers:
+        """Wait for a copy that the service makes in the background, although it was not asked to.
+
+        :raises StorageError: the copy failed; the blob without content that it leaves is removed
+        :raises TimeoutError: it took too long, and is aborted
+        """
+        until, pause = time.monotonic() + self.timeout, 0.05
+        copy_id, now = begun.get("x-ms-copy-id", ""), begun
+        try:
+            while now.get("x-ms-copy-status") == "pending" and time.monotonic() < until:
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+                now = self._state(key, copy_id)
+        except BaseException:
+            # An answer that was lost, or an interrupt: the copy would go on without anybody who knows of it.
+            with suppress(AzureError, exc.FilesError):
+                self._withdraw(key, copy_id)
+            raise
+        if now.get("x-ms-copy-status") == COPIED:
+            return now
+        last = self._withdraw(key, copy_id)
+        if last.get("x-ms-copy-status") == COPIED:
+            return last
+        if now.get("x-ms-copy-status") == "pending":
+            raise exc.TimeoutError(f"the service did not copy within {self.timeout:g} s; the copy is aborted")
+        why = now.get("x-ms-copy-status-description", "") or f"its status is {now.get('x-ms-copy-status')!r}"
+        raise exc.StorageError(f"the service could not copy: {redact(why)}; nothing is left of the copy")
+
+    def _state(self, key: str, copy_id: str) -> Headers:
+        """Give what is told of the target. :raises ChangedFileError: another writer replaced it"""
+        found = self.wire.send(GET_PROPERTIES, key).headers
+        if found.get("x-ms-copy-id", "") != copy_id:
+            raise exc.ChangedFileError("another writer replaced the target while the service was still copying")
+        return found
+
+    def _withdraw(self, key: str, copy_id: str) -> Headers:
+        """End a copy and remove what it left, unless it is done after all; give what was told of the target last."""
+        try:
+            self.wire.send(ABORT_COPY, key, {"copyid": copy_id}, {"x-ms-copy-action": "abort"})
+        except HttpResponseError as error:
+            if code_of(error) != "NoPendingCopyOperation":
+                raise
+        last = self._state(key, copy_id)
+        if last.get("x-ms-copy-status") != COPIED:
+            self.wire.send(DELETE_BLOB, key, headers={"If-Match": last["ETag"]})
+        return last
 
     def assemble(
         self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions, tail: Buffer = b""
@@ -110,14 +183,8 @@ class Copier:
         if len(pieces) == 1:
             self._fetch(key, names[0], *pieces[0])
         elif pieces:
-            with ThreadPoolExecutor(self.concurrency, "file-keeper-azure") as pool:
-                sent = [pool.submit(self._fetch, key, name, *piece) for name, piece in zip(names, pieces, strict=False)]
-                try:
-                    for future in sent:
-                        future.result()
-                finally:
-                    for future in sent:
-                        future.cancel()
+            with Workers(self.concurrency, "file-keeper-azure") as pool:
+                pool.map(lambda one: self._fetch(key, one[0], *one[1]), zip(names, pieces, strict=False))
         return names
 
     def _fetch(self, key: str, name: str, source: ObjectInfo, start: int, end: int) -> None:
@@ -126,7 +193,7 @@ class Copier:
         def attempt() -> None:
             headers = {**self._source(source), "x-ms-source-range": f"bytes={start}-{end - 1}"}
             try:
-                self.wire.send("PUT", key, {"comp": "block", "blockid": name}, headers)
+                self.wire.send(FETCH_BLOCK, key, {"blockid": name}, headers)
             except AzureError as error:
                 raise self.repeats.inner.translate(error) or error from error
 

@@ -7,7 +7,6 @@ https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any, cast
 
 from azure.core.exceptions import (
@@ -19,7 +18,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from file_keeper import exc
-from file_keeper.backend import UploadLost
+from file_keeper.backend import UploadLost, is_transient, meaning_of, redact, retry_after
 
 Kind = type[exc.FilesError]
 
@@ -29,10 +28,6 @@ _ARCHIVED = (
     "(Set Blob Tier) and wait until it is rehydrated, which takes hours"
 )
 _CREDENTIALS = "the credentials are not accepted: wrong, expired, or for another account"
-_ELSEWHERE = (
-    "who answers is not the blob service (404 without a code): look at the address of the account, and at "
-    "proxies on the way"
-)
 _BAD_PART = "the service does not take this part"
 
 # The service's code -> our class and what to say; "" leaves the word to the service.
@@ -91,15 +86,6 @@ _CODES: dict[str, tuple[Kind, str]] = {
     "OperationTimedOut": (exc.TimeoutError, "the service did not finish in time"),
 }
 
-_STATUS: dict[int, tuple[Kind, str]] = {
-    401: (exc.PermissionError, _CREDENTIALS),
-    403: (exc.PermissionError, "not allowed"),
-    404: (exc.MissingFileError, "there is no such file"),
-    408: (exc.TimeoutError, "the request did not arrive in time"),
-    413: (exc.LargeUploadError, "the body is larger than one request may be"),
-    429: (exc.ThrottledError, "the service asks to slow down"),
-}
-
 # The status with which the source of a copy answered the service.
 _SOURCE: dict[int, tuple[Kind, str]] = {
     401: (exc.PermissionError, "the service is not allowed to read the source of the copy"),
@@ -111,19 +97,6 @@ _SOURCE: dict[int, tuple[Kind, str]] = {
 }
 
 _RETRYABLE_CODES = frozenset(("ContainerBeingDeleted",))
-_NOT_RETRYABLE = frozenset((501, 505))
-
-_SECRETS = re.compile(
-    r"(?i)(\bsig(?:nature)?=)[^&\s'\"<>;]+"
-    r"|(\bAccountKey=)[^;\s'\"]+"
-    r"|(\bSharedKey(?:Lite)?\s+[^:\s]+:)[^\s'\"]+"
-    r"|(\bBearer\s+)[^\s'\",]+"
-)
-
-
-def redact(text: str) -> str:
-    """Give a text with the signatures, keys and tokens in it blacked out."""
-    return _SECRETS.sub(lambda found: next(filter(None, found.groups())) + "***", text)
 
 
 class _Redacting(logging.Filter):
@@ -173,7 +146,7 @@ def code_of(error: HttpResponseError) -> str:
 
 
 def is_missing(error: HttpResponseError) -> bool:
-    """Tell whether the blob, and not its container, is what is not there."""
+    """Return whether the blob, and not its container, is what is not there."""
     return error.status_code == 404 and code_of(error) == "BlobNotFound"
 
 
@@ -212,15 +185,6 @@ def _unanswered(error: AzureError, chain: list[BaseException]) -> exc.FilesError
     return exc.ConnectionError(f"the service cannot be reached: {_words(error)}", retryable=True)
 
 
-def _retry_after(headers: Any) -> float:
-    for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers.get(name, "")) * unit)
-        except ValueError:
-            continue
-    return 0.0
-
-
 def _answered(error: HttpResponseError, response: Any, container: str) -> exc.FilesError:
     status = int(response.status_code)
     code = code_of(error)
@@ -233,13 +197,9 @@ def _answered(error: HttpResponseError, response: Any, container: str) -> exc.Fi
         code=code,
         status=status,
         request_id=response.headers.get("x-ms-request-id", ""),
-        retryable=code in _RETRYABLE_CODES or _in_passing(_source_status(code, response) or status),
-        retry_after=_retry_after(response.headers),
+        retryable=code in _RETRYABLE_CODES or is_transient(_source_status(code, response) or status),
+        retry_after=retry_after(response.headers),
     )
-
-
-def _in_passing(status: int) -> bool:
-    return status in (408, 429) or (status >= 500 and status not in _NOT_RETRYABLE)
 
 
 def _source_status(code: str, response: Any) -> int:
@@ -264,16 +224,9 @@ def _classify(status: int, code: str, response: Any) -> tuple[Kind, str]:
         return exc.PermissionError, "the request looks too old: the clock of this machine is wrong"
     if code in ("AuthenticationFailed", "InvalidAuthenticationInfo", "AuthorizationFailure"):
         return exc.PermissionError, _CREDENTIALS + ", or this network is not allowed"
-    if status in (401, 403):
-        return exc.PermissionError, ""
-    if status == 404 and not code:
-        # Whoever answers so knows nothing of blobs: what it says of one is no answer.
-        return exc.InvalidStorageConfigurationError, _ELSEWHERE
-    if status in _STATUS:
-        return _STATUS[status]
-    if status >= 500:
-        return exc.ConnectionError, "the service fails"
-    return exc.StorageError, ""
+    if status == 404:
+        return exc.StorageError, ""  # without a code it tells nothing of a file
+    return meaning_of(status)[:2]
 
 
 def _detail(response: Any) -> str:

@@ -46,7 +46,7 @@ def written(
         key=key,
         size=size,
         content_type=options.content_type,
-        etag=headers.get("ETag", "").strip('"'),
+        etag=listing.etag_of(headers.get("ETag", "")),
         modified=listing.parse_date(headers.get("Last-Modified", "")),
         metadata=dict(options.metadata),
         headers=dict(options.headers),

@@ -20,6 +20,7 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from file_keeper import exc
+from file_keeper.backend import require_secure
 from file_keeper.settings import Reference, Settings, option
 
 ENVIRONMENT = {
@@ -125,6 +126,7 @@ class Account:
     :param url: of the account, without a signature
     :param name: of the account, ``""`` where only its address is known
     :param key: one of these four, or none of them: anonymous
+    :param ambient: the right comes out of the environment, and the address does not come with it
     """
 
     url: str
@@ -133,6 +135,7 @@ class Account:
     sas: str = dataclasses.field(default="", repr=False)
     credential: Any = dataclasses.field(default=None, repr=False)
     default: bool = False
+    ambient: bool = False
 
     @property
     def can_sign(self) -> bool:
@@ -143,7 +146,7 @@ class Account:
 
 
 def _environment() -> bool:
-    """Tell whether the environment names an account."""
+    """Return whether the environment names an account."""
     return any(os.environ.get(ENVIRONMENT[name]) for name in ("connection_string", "account_name"))
 
 
@@ -182,6 +185,7 @@ def account(settings: AzureSettings) -> Account:
     if not any(getattr(settings, right) for right in RIGHTS) and variables["account_name"] in (name, ""):
         key = variables["account_key"]
         sas = "" if key else variables["sas_token"]
+    ambient = bool(key or sas) and not (settings.account_key or settings.sas_token)
     if text:
         return _from_connection_string(text)
     _check_url("account_url", settings.account_url)
@@ -192,7 +196,8 @@ def account(settings: AzureSettings) -> Account:
     if isinstance(credential, AzureNamedKeyCredential):
         name, key, credential = credential.named_key.name, credential.named_key.key, None
     default = not (key or sas or credential is not None or settings.anonymous)
-    return Account(url, name or name_of(url), _checked_key(key), sas.lstrip("?"), credential, default)
+    named = name or name_of(url)
+    return Account(url, named, _checked_key(key), sas.lstrip("?"), credential, default, ambient or default)
 
 
 def name_of(url: str) -> str:
@@ -237,9 +242,11 @@ def build(settings: AzureSettings) -> tuple[BlobServiceClient, Any]:
     The SDK repeats nothing (the core does), logs no bodies, and keeps as many connections as there can be threads.
 
     :param settings: resolved, without ``client``
+    :raises InvalidStorageConfigurationError: the right is out of the environment, the address over plain HTTP elsewhere
     :raises MissingExtrasError: the default credential is wanted and ``azure-identity`` is not installed
     """
     found = account(settings)
+    require_secure("Azure Blob Storage", found.url, ambient=found.ambient, insecure=settings.insecure)
     made = _default_credential() if found.default else None
     credential: Any = found.credential or made or found.sas or None
     if found.key:

@@ -8,6 +8,7 @@ https://learn.microsoft.com/rest/api/storageservices/create-service-sas and .../
 from __future__ import annotations
 
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from azure.storage.blob import BlobServiceClient, UserDelegationKey, generate_bl
 from file_keeper import exc
 from file_keeper.backend import SignAction, SignedRequest, SignOptions
 
+from .answers import GET_DELEGATION_KEY
 from .blocks import block_id
 from .wire import Wire
 
@@ -94,14 +96,29 @@ class Signer:
             if self._key is None or self._key_until < expiry:
                 until = now + KEY_LIFE
                 # The clock here may be ahead of the service's: a key that is not valid yet would be refused.
-                self._key = self._service.get_user_delegation_key(now - _SKEW, until - _SKEW)
+                self._key = self._service.get_user_delegation_key(
+                    now - _SKEW, until - _SKEW, raw_response_hook=self._judge, **self._wire.run_options
+                )
                 self._key_until = until - _SKEW
             return self._key
+
+    def _judge(self, answered: Any) -> None:
+        """Look at the answer before the SDK makes a key out of whatever it is."""
+        response = answered.http_response
+        if response.status_code != 401:  # the SDK gets another token, and asks again
+            self._wire.judge(GET_DELEGATION_KEY, response)
+            self._wire.read(GET_DELEGATION_KEY, response, _check_key)
 
     def bearer(self) -> str:
         """Give a token for the source of a copy, ``""`` where the credential is none of tokens."""
         credential: TokenSource | None = self._wire.credential
         return credential.get_token(SCOPE).token if hasattr(credential, "get_token") and credential else ""
+
+
+def _check_key(body: bytes) -> None:
+    root = ET.fromstring(body)
+    if root.tag != "UserDelegationKey" or not root.findtext("Value"):
+        raise ValueError(f"it holds <{root.tag}>")
 
 
 _PERMISSIONS: Mapping[str, str] = {"upload": "cw", "download": "r", "delete": "d", "part": "cw"}

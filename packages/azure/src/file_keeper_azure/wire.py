@@ -11,11 +11,11 @@ time, and repeat what the core repeats already.
 from __future__ import annotations
 
 import base64
-import io
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
+from xml.parsers.expat import ExpatError
 
 from azure.core.credentials import AzureSasCredential
 from azure.core.exceptions import HttpResponseError
@@ -24,8 +24,9 @@ from azure.storage.blob import ContainerClient
 from file_keeper import hashing
 from file_keeper.types import Buffer
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from .answers import Judge, Request
+
+T = TypeVar("T")
 
 SLICE = 1 << 20
 """Bytes given to the socket at a time: a timeout then counts from the last slice that went out, not from the first."""
@@ -57,46 +58,6 @@ class _Slices:
             yield self._view[start : start + SLICE]
 
 
-class BodyStream(io.RawIOBase):
-    """The body of an answer as a stream, never decoded."""
-
-    def __init__(self, response: Any):
-        super().__init__()
-        self._response = response
-        self._chunks: Iterator[bytes] = response.iter_raw()
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        target = memoryview(buffer).cast("B")
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        count = min(len(target), len(self._rest))
-        target[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0:
-            return b"".join((bytes(self._rest), *self._chunks))
-        if not self._rest:
-            chunk = next(self._chunks, b"")
-            if len(chunk) <= size:
-                return chunk
-            self._rest = memoryview(chunk)
-        chunk, self._rest = bytes(self._rest[:size]), self._rest[size:]
-        return chunk
-
-    def close(self) -> None:
-        """Give the connection back; one that still has bytes on it is closed."""
-        if not self.closed:
-            self._rest = memoryview(b"")
-            self._response.close()
-            super().close()
-
-
 class Wire:
     """Sends requests about one container.
 
@@ -115,7 +76,13 @@ class Wire:
         self._run = pipeline.run
         # A given client may have a retry policy: the SDK's own takes its number from each request.
         policy: Any = getattr(container._config, "retry_policy", None)
-        self.run_options: dict[str, Any] = {"retry_total": 0} if hasattr(policy, "configure_retries") else {}
+        # The SDK would follow a redirect to any host, and send it the body.
+        self.run_options: dict[str, Any] = {"permit_redirects": False}
+        if hasattr(policy, "configure_retries"):
+            self.run_options["retry_total"] = 0
+        self._judge = Judge(self.base)
+        self.copies_at_once = True
+        """Whether the service was not seen to copy in the background what was to be done when it answers."""
 
     def address(self, key: str = "", base: str = "") -> str:
         """Give the plain address of a blob, or of the container."""
@@ -127,9 +94,16 @@ class Wire:
             return self.credential.signature.lstrip("?")
         return self.signature
 
+    def url(self, request: Request, key: str = "", query: Mapping[str, str] | None = None) -> str:
+        """Give the address of a request, with the signature that all are made with."""
+        pairs = [f"{name}={quote(value, safe='')}" for name, value in {**request.query, **(query or {})}.items()]
+        if self.signature:
+            pairs.append(self.signature)
+        return self.address(key) + ("?" + "&".join(pairs) if pairs else "")
+
     def send(
         self,
-        method: str,
+        request: Request,
         key: str = "",
         query: Mapping[str, str] | None = None,
         headers: Headers | None = None,
@@ -140,29 +114,53 @@ class Wire:
         """Send one request, once, and give its answer, read to the end unless `stream` is asked for.
 
         :param key: of the blob; ``""`` for the container
-        :raises HttpResponseError: for every status that is not of success, with the service's code as ``error_code``
+        :raises HttpResponseError: when the service refuses, with its code as ``error_code``
+        :raises ConnectionError: when somebody else answers
         """
-        pairs = [f"{name}={quote(value, safe='')}" for name, value in (query or {}).items()]
-        if self.signature:
-            pairs.append(self.signature)
-        url = self.address(key) + ("?" + "&".join(pairs) if pairs else "")
         sent = {"x-ms-version": self._version, **(headers or {})}
         content: Any = None
-        if method == "PUT":
+        if request.method in ("PUT", "POST"):
             content = _Slices(body) if body else None
             sent["Content-Length"] = str(len(content) if content else 0)
             # Unnamed, the transport or the service would choose one; it is never the blob's.
             sent.setdefault("Content-Type", "application/octet-stream")
-        request = HttpRequest(method, url, headers=sent, content=content)
-        response = self._run(request, stream=True, **self.run_options).http_response
-        if response.status_code >= 300:
-            with response:
+        asked = HttpRequest(request.method, self.url(request, key, query), headers=sent, content=content)
+        response = self._run(asked, stream=True, **self.run_options).http_response
+        try:
+            if not stream or response.status_code >= 300:
                 response.read()
-            raise failure(response)
+            self.judge(request, response)
+        except BaseException:
+            response.close()
+            raise
         if not stream:
-            with response:
-                response.read()
+            response.close()
         return response
+
+    def judge(self, request: Request, response: Any) -> None:
+        """Let the service's success pass.
+
+        :raises HttpResponseError: when the service refuses
+        :raises ConnectionError: when it is not the service that answers
+        """
+        status, headers = int(response.status_code), response.headers
+        if status < 300:
+            self._judge.accept(request, status, headers)
+            return
+        error = failure(response)
+        self._judge.accept_refusal(request, status, str(getattr(error, "error_code", "")), headers)
+        raise error
+
+    def read(self, request: Request, response: Any, parse: Callable[[bytes], T]) -> T:
+        """Give what a parser finds in an answer.
+
+        :raises ConnectionError: when that is not what the service answers
+        """
+        try:
+            return parse(response.content if hasattr(response, "content") else response.body())
+        except (ExpatError, ET.ParseError, ValueError, LookupError) as error:
+            why = f"its body is none of this request ({error})"
+            raise self._judge.stranger(request, int(response.status_code), response.headers, why) from error
 
 
 def failure(response: Any) -> HttpResponseError:
