@@ -247,15 +247,26 @@ def test_wrong_credentials(
 def test_nothing_waits_for_ever(s3: dict[str, Any], proxy: FaultProxy, make: Make, quick: None) -> None:
     storage = make(**{**s3, "params": at(proxy.url)}, timeout="0.3s")
     storage.upload("x", b"content")
-    for method, call in (
-        ("GET", lambda: storage.content("x")),
-        ("PUT", lambda: storage.upload("x", b"other", overwrite=True)),
-        ("HEAD", lambda: storage.exists("x")),
-    ):
+    for method, call in (("GET", lambda: storage.content("x")), ("HEAD", lambda: storage.exists("x"))):
         proxy.clear()
         proxy.on(method, times=None).stall(60)
         with pytest.raises(exc.TimeoutError):
             call()
+    proxy.clear()
+    proxy.on("PUT", times=None).stall(60)
+    assert storage.upload("x", b"other", overwrite=True).size == 5, "a look shows that it was done"
+    proxy.on("HEAD", times=None).stall(60)
+    with pytest.raises(exc.TimeoutError) as caught:
+        storage.upload("x", b"other", overwrite=True)
+    assert caught.value.uncertain
+
+
+def test_a_removal_that_did_not_come_beyond_its_look_removed_nothing(
+    proxied: Storage, proxy: FaultProxy, quick: None
+) -> None:
+    rule = proxy.on("HEAD", "/x").lose_answer()
+    assert proxied.remove("x") is False
+    assert rule.hits == 1
 
 
 def test_a_lost_connection_is_resumed(proxied: Storage, proxy: FaultProxy, quick: None) -> None:

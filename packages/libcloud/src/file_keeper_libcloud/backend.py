@@ -14,7 +14,7 @@ from file_keeper.backend import (
     Body,
     Limits,
     ObjectInfo,
-    Prefix,
+    Page,
     SignAction,
     SignedRequest,
     SignOptions,
@@ -55,6 +55,7 @@ class LibcloudBackend(Backend[LibcloudSettings]):
         self.limits = Limits(
             object_max=traits.object_max,
             metadata=traits.metadata,
+            metadata_names=traits.names,
             order=traits.order,
             atomic_create=False,
             streaming_put=True,
@@ -83,7 +84,9 @@ class LibcloudBackend(Backend[LibcloudSettings]):
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
         return self._place.read(self._named(key), start, end, etag)
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
         return self._place.list(prefix, start_after, delimiter)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:

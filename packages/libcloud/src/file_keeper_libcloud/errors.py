@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import re
 import ssl
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import requests.exceptions
 import urllib3.exceptions
 from file_keeper import exc
-from file_keeper.backend import UploadLost
+from file_keeper.backend import UploadLost, is_transient, meaning_of, redact, retry_after
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.common.types import InvalidCredsError, LibcloudError
 from libcloud.storage.types import (
@@ -74,17 +72,6 @@ _CODES: dict[str, tuple[Kind, str]] = {
 }
 _RETRYABLE = frozenset(("RequestTimeout", "OperationAborted", "ContainerBeingDeleted"))
 
-_STATUS: dict[int, tuple[Kind, str]] = {
-    301: (exc.InvalidStorageConfigurationError, _REGION),
-    401: (exc.PermissionError, _CREDENTIALS),
-    403: (exc.PermissionError, "not allowed"),
-    404: (exc.MissingFileError, _FILE),
-    408: (exc.TimeoutError, "the request did not arrive in time"),
-    413: (exc.LargeUploadError, "the content is larger than the service takes"),
-    429: (exc.ThrottledError, _SLOW),
-    503: (exc.ThrottledError, _SLOW),
-}
-
 # The LOCAL driver's, and those of temporary files.
 _ERRNO: dict[int, tuple[Kind, str]] = {
     errno.ENOENT: (exc.MissingFileError, _FILE),
@@ -100,13 +87,6 @@ _ERRNO: dict[int, tuple[Kind, str]] = {
     errno.EIO: (exc.ConnectionError, "the file system fails"),
 }
 
-_SECRETS = re.compile(r"(?i)\b(sig|signature|x-amz-signature|x-amz-credential|awsaccesskeyid|token)=[^&\s'\"<>]+")
-
-
-def redact(text: str) -> str:
-    """Give a text without the signatures that stand in addresses."""
-    return _SECRETS.sub(r"\1=***", text)
-
 
 def translate(error: Exception, bucket: str, driver: str) -> exc.FilesError | None:
     """Give our error for one that a driver raised, ``None`` when it is none of these.
@@ -119,6 +99,8 @@ def translate(error: Exception, bucket: str, driver: str) -> exc.FilesError | No
         return exc.InvalidStorageConfigurationError(_BUCKET.format(bucket=bucket))
     if isinstance(error, InvalidContainerNameError | ContainerAlreadyExistsError):
         return exc.InvalidStorageConfigurationError(f"the bucket {bucket!r} cannot be made: {error.value}")
+    if (inner := hidden(error)) and (found := translate(inner, bucket, driver)):
+        return found
     answer = answer_of(error)
     if isinstance(error, ObjectDoesNotExistError):
         return _answered(answer, bucket) if answer and answer.code in _CODES else exc.MissingFileError(_FILE)
@@ -144,42 +126,30 @@ def translate(error: Exception, bucket: str, driver: str) -> exc.FilesError | No
     return None
 
 
+def hidden(error: Exception) -> Exception | None:
+    """Return the failure of an upload in parts that the driver's vain attempt to abort it has hidden.
+
+    After a lost answer to its completion there is nothing to be aborted, and no bucket is missing.
+    """
+    inner = error.__context__
+    text = str(getattr(error, "value", ""))
+    return inner if "multipart abort" in text and isinstance(inner, Exception) else None
+
+
 def _answered(answer: Answer, bucket: str) -> exc.FilesError:
     """Give the error that an answer of the provider means."""
     status, code = answer.status, answer.code
-    known = _CODES.get(code) or _STATUS.get(status)
-    if known is None:
-        known = (exc.ConnectionError, "the service fails") if status >= 500 else (exc.StorageError, "")
-    kind, text = known
-    retryable = (
-        code in _RETRYABLE
-        or status in (408, 429)
-        or (status >= 500 and status not in (501, 505))
-        or issubclass(kind, exc.ThrottledError)
-    )
+    known = (exc.InvalidStorageConfigurationError, _REGION) if status == 301 else meaning_of(status)[:2]
+    kind, text = _CODES.get(code, known)
+    retryable = code in _RETRYABLE or is_transient(status) or issubclass(kind, exc.ThrottledError)
     return kind(
         text.format(bucket=bucket) if text else redact(answer.message) or "the service refuses the request",
         code=code,
         status=status,
         request_id=answer.request_id,
         retryable=retryable and issubclass(kind, exc.ConnectionError | exc.StorageError),
-        retry_after=_seconds(answer.headers.get("retry-after", "")),
+        retry_after=retry_after(answer.headers),
     )
-
-
-def _seconds(value: str) -> float:
-    """Give the seconds of a ``Retry-After``, which may be a date."""
-    if not value:
-        return 0.0
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (moment - moment.now(moment.tzinfo)).total_seconds())
 
 
 def _reason(error: BaseException) -> BaseException:

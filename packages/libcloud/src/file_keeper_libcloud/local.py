@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from file_keeper import exc
-from file_keeper.backend import Body, ObjectInfo, Prefix, Source, WriteOptions
+from file_keeper.backend import Body, ObjectInfo, Page, Source, WriteOptions, cut_pages
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
 from libcloud.storage.types import ContainerDoesNotExistError
@@ -93,21 +93,17 @@ class Local:
             stop = info.size if end is None else min(end, info.size)
             return Body(info, max(0, stop - start), file)
 
-    def list(self, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:
-        after, last = start_after.encode("utf-8", "surrogatepass"), ""
+    def list(self, prefix: str, start_after: str, delimiter: str) -> Iterator[Page]:
         with self._lend() as (_, root):
-            for key in _keys(root):
-                if not key.startswith(prefix):
-                    continue
-                at = key.find(delimiter, len(prefix)) if delimiter else -1
-                if at >= 0:
-                    common = key[: at + len(delimiter)]
-                    if common != last and common.encode("utf-8", "surrogatepass") > after:
-                        yield Prefix(common)
-                    last = common
-                elif key.encode("utf-8", "surrogatepass") > after:
-                    with contextlib.suppress(exc.MissingFileError):
-                        yield self._stat(self._file(root, key), key)
+            yield from cut_pages(
+                self._files(root, prefix, start_after), prefix, start_after=start_after, delimiter=delimiter
+            )
+
+    def _files(self, root: str, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
+        for key in _keys(root):
+            if key.startswith(prefix) and key > start_after:
+                with contextlib.suppress(exc.MissingFileError):
+                    yield self._stat(self._file(root, key), key)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         with self._lend() as (_, root):

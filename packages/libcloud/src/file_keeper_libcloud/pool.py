@@ -14,6 +14,7 @@ from file_keeper.settings import Reference
 from libcloud.storage.base import Container, Object, StorageDriver
 from libcloud.storage.providers import get_driver
 
+from .answers import Witness
 from .blocks import Blocks
 from .settings import LibcloudSettings, provider_of
 from .traits import Traits, traits_of
@@ -76,6 +77,7 @@ class Pool:
         self._settings = settings
         self._traits = traits
         self._free: deque[Held] = deque()
+        self._witness = Witness(driver_class(settings).__name__, traits.ids, strict=traits.identified)
 
     @contextlib.contextmanager
     def lend(self) -> Generator[Held]:
@@ -85,7 +87,7 @@ class Pool:
             held = free.pop()
         except IndexError:
             held = self._make()
-        held.trace.response = None
+        held.trace.response = held.trace.advance = None
         try:
             yield held
         except Exception as error:
@@ -102,7 +104,7 @@ class Pool:
     def _make(self) -> Held:
         settings = self._settings.resolve()
         driver = make_driver(settings)
-        trace = install(driver, settings.timeout)
+        trace = install(driver, settings.timeout, self._witness)
         blocks = Blocks(driver.connection) if self._traits.blocks else None
         return Held(driver, settings.bucket, self._traits, trace, blocks)
 

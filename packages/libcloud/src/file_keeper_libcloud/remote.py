@@ -8,13 +8,13 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from file_keeper import exc
-from file_keeper.backend import Body, ObjectInfo, Prefix, Source, WriteOptions
+from file_keeper.backend import Body, ObjectInfo, Page, Source, WriteOptions, cut_pages, looking
 from file_keeper.settings import humanize_filesize
 from file_keeper.streams import BufferReader, IterableBytesReader
 from file_keeper.types import Buffer
@@ -22,6 +22,8 @@ from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Object
 from libcloud.storage.types import ContainerAlreadyExistsError, ContainerDoesNotExistError, ObjectDoesNotExistError
 
+from . import errors
+from .answers import Advance
 from .pool import Held, Pool
 from .traits import Traits, has
 from .wire import Answer, RawBody
@@ -110,6 +112,8 @@ class Remote:
                     chunks = held.driver.download_object_as_stream(target)
                 else:
                     chunks = held.driver.download_object_range_as_stream(target, start, end)
+            except exc.FilesError:
+                raise
             except Exception:
                 if held.trace.response is not None and held.trace.response.status_code == 416:
                     return self._nothing(key, etag)
@@ -155,24 +159,16 @@ class Remote:
 
     # -- listing ----------------------------------------------------------------------------------------------------
 
-    def list(self, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:
-        rank = _rank(self._traits.order)
-        after, last = rank(start_after), ""
+    def list(self, prefix: str, start_after: str, delimiter: str) -> Iterator[Page]:
         with self._pool.lend() as held:
-            for found in self._objects(held, prefix):
-                key = str(found.name)
-                at = key.find(delimiter, len(prefix)) if delimiter else -1
-                if at >= 0:
-                    common = key[: at + len(delimiter)]
-                    if common != last and rank(common) > after:
-                        yield Prefix(common)
-                    last = common
-                elif not start_after or rank(key) > after:
-                    yield self._listed(found, key)
+            found = (self._listed(item, str(item.name)) for item in self._objects(held, prefix))
+            yield from cut_pages(found, prefix, start_after=start_after, delimiter=delimiter)
 
     def _objects(self, held: Held, prefix: str) -> Iterator[Object]:
+        container = held.container()
+        held.trace.advance = Advance()
         try:
-            yield from held.driver.iterate_container_objects(held.container(), prefix=prefix or None)
+            yield from held.driver.iterate_container_objects(container, prefix=prefix or None)
         except LibcloudError as error:
             response = held.trace.response
             if response is not None and response.status_code == 404:
@@ -202,7 +198,7 @@ class Remote:
                 return self._put(held, key, body, options)
             except LibcloudError as error:
                 response = held.trace.response
-                if response is not None and response.status_code == 404:
+                if response is not None and response.status_code == 404 and not errors.hidden(error):
                     raise missing_bucket(held, response) from error
                 raise
 
@@ -272,7 +268,8 @@ class Remote:
     def delete(self, key: str, etag: str) -> bool:
         with self._pool.lend() as held:
             try:
-                found, info = self._look(held, key)
+                with looking():
+                    found, info = self._look(held, key)
                 self._same(info, etag)
                 if not held.driver.delete_object(found):
                     raise exc.StorageError("the service did not delete it")
@@ -368,13 +365,6 @@ def _skipped(info: ObjectInfo, chunks: Iterator[bytes], start: int, end: int | N
                 return
 
     return Body(info, max(0, stop - start), IterableBytesReader(wanted()))
-
-
-def _rank(order: str) -> Callable[[str], bytes]:
-    """Give the key of sorting that an order means."""
-    if order == "utf16":
-        return lambda key: key.encode("utf-16-be", "surrogatepass")
-    return lambda key: key.encode("utf-8", "surrogatepass")
 
 
 def metadata_of(raw: Mapping[Any, Any]) -> dict[str, str]:

@@ -25,6 +25,7 @@ class Traits:
     :param plain: a container needs no more than its name and an object no more than that and its container, so that
         neither has to be fetched before it is used
     :param metadata: ``extra={"meta_data": ...}`` comes back
+    :param names: as :attr:`file_keeper.backend.Limits.metadata_names`
     :param header_prefix: how ``headers=`` must spell the four headers of a file; ``None``: they are not kept
     :param content_md5: ``headers=`` may carry a ``Content-MD5``, which the provider verifies
     :param empty: an empty body can be sent in one request
@@ -34,6 +35,8 @@ class Traits:
     :param order: of its listings, see :class:`file_keeper.backend.Limits`
     :param object_max: largest object in bytes that the driver's way of streaming allows
     :param refused: characters and endings that cannot be part of a new name
+    :param ids: headers of which the provider's answers bear one
+    :param identified: each of them does; else only those of services that send one at all
     :param local: it is a directory of this machine: see :mod:`file_keeper_libcloud.local`
     """
 
@@ -41,6 +44,7 @@ class Traits:
     streams: bool = False
     plain: bool = False
     metadata: bool = False
+    names: Literal["identifiers", "headers"] = "headers"
     header_prefix: str | None = None
     content_md5: bool = False
     empty: bool = True
@@ -50,6 +54,8 @@ class Traits:
     order: Literal["bytes", "utf16", "none"] = "none"
     object_max: int = 5 << 40
     refused: re.Pattern[str] | None = None
+    ids: tuple[str, ...] = ()
+    identified: bool = False
     local: bool = False
 
 
@@ -63,6 +69,7 @@ _S3 = Traits(
     hash="etag",
     order="bytes",
     object_max=10_000 * 5 * MiB,  # parts of 5 MiB, at most 10,000
+    ids=("x-amz-request-id", "x-amz-id-2", "x-amzn-requestid"),
 )
 
 # By the name of the class, nearest first in the order of inheritance: no driver is imported for the sake of another.
@@ -70,13 +77,22 @@ _TABLE: dict[str, Traits] = {
     "LocalStorageDriver": Traits(plain=True, order="bytes", refused=re.compile(r"(^|/)\.(lock|hash)(/|$)"), local=True),
     # Its chunked upload is one request of a length that is not told before; Google's composite objects have etags of
     # another form.
-    "GoogleStorageDriver": dataclasses.replace(_S3, keyed=False, streams=False, content_md5=False, object_max=5 << 40),
+    "GoogleStorageDriver": dataclasses.replace(
+        _S3,
+        keyed=False,
+        streams=False,
+        content_md5=False,
+        object_max=5 << 40,
+        ids=("x-guploader-uploadid",),
+        identified=True,
+    ),
     "BaseS3StorageDriver": _S3,
     "AzureBlobsStorageDriver": Traits(
         keyed=True,
         streams=True,
         plain=True,
         metadata=True,
+        names="identifiers",
         header_prefix="x-ms-blob-",
         content_md5=True,
         empty=False,  # it signs a Content-Length of 0, which the service does not
@@ -86,12 +102,20 @@ _TABLE: dict[str, Traits] = {
         order="utf16",
         object_max=50_000 * 4 * MiB,
         refused=re.compile(r"\\|\.(/|$)"),
+        ids=("x-ms-request-id",),
+        identified=True,
     ),
     # Downloads are asked for without quoting: such a name would read another file.
     "CloudFilesStorageDriver": Traits(
-        plain=True, metadata=True, hash="etag", order="bytes", refused=re.compile(r"[%?#]")
+        plain=True,
+        metadata=True,
+        hash="etag",
+        order="bytes",
+        refused=re.compile(r"[%?#]"),
+        ids=("x-trans-id", "x-openstack-request-id"),
+        identified=True,
     ),
-    "OSSStorageDriver": Traits(metadata=True, hash="etag", order="bytes"),
+    "OSSStorageDriver": Traits(metadata=True, hash="etag", order="bytes", ids=("x-oss-request-id",), identified=True),
 }
 
 NEEDED = (
@@ -106,7 +130,7 @@ NEEDED = (
 
 
 def has(driver: type[StorageDriver], method: str) -> bool:
-    """Tell whether a driver has a method of its own; the base class has all, which raise."""
+    """Return whether a driver has a method of its own; the base class has all, which raise."""
     return getattr(driver, method) is not getattr(StorageDriver, method)
 
 
@@ -123,6 +147,6 @@ def traits_of(driver: type[StorageDriver]) -> Traits:
 
 
 def signs(driver: type[StorageDriver]) -> bool:
-    """Tell whether a driver's links are signed for a time that can be chosen, and for a method."""
+    """Return whether a driver's links are signed for a time that can be chosen, and for a method."""
     known = inspect.signature(driver.get_object_cdn_url).parameters
     return {"ex_expiry", "ex_method"} <= set(known)

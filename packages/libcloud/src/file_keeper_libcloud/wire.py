@@ -20,6 +20,8 @@ from libcloud.http import LibcloudConnection
 from libcloud.storage.base import StorageDriver
 from libcloud.utils.retry import Retry
 
+from .answers import Advance, Witness
+
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # Libcloud's connections are not typed.
 
@@ -51,7 +53,7 @@ class Answer:
         return cls(
             status=response.status_code,
             code=headers.get("x-ms-error-code", "") or found.get("Code", ""),
-            message=found.get("Message", "").partition("\n")[0],
+            message=(found.get("Message") or "").partition("\n")[0],
             request_id=next(
                 (headers[name] for name in ("x-amz-request-id", "x-ms-request-id", "x-trans-id") if name in headers), ""
             ),
@@ -67,8 +69,10 @@ def _elements(body: bytes) -> dict[str, str]:
 class Trace:
     """The last answer that a driver got, and the clients that it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, witness: Witness) -> None:
         self.response: requests.Response | None = None
+        self.advance: Advance | None = None
+        self.witness = witness
         self._sessions: list[requests.Session] = []
 
     def made(self, session: requests.Session) -> None:
@@ -89,10 +93,23 @@ class Wire(LibcloudConnection):
         super().__init__(*args, **options)
         self._trace = trace
         trace.made(self.session)
+        # No redirect is followed: requests asks its session where to.
+        self.session.get_redirect_target = _nowhere
 
-    def request(self, *args: Any, **options: Any) -> None:
-        super().request(*args, **options)
-        self._trace.response = self.response
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        if self._trace.advance is not None and method == "GET":
+            self._trace.advance.check(url)
+        super().request(method, url, *args, **options)
+        self._answered(raw=False)
+
+    def _answered(self, *, raw: bool) -> None:
+        response: Any = self.response
+        self._trace.response = response
+        try:
+            self._trace.witness.check(response, raw=raw)
+        except BaseException:
+            response.close()
+            raise
 
     def prepared_request(
         self,
@@ -112,7 +129,11 @@ class Wire(LibcloudConnection):
             verify=self.verification,
             timeout=self.session.timeout,
         )
-        self._trace.response = self.response
+        self._answered(raw=method == "GET")
+
+
+def _nowhere(response: requests.Response) -> None:
+    """Return where a redirect leads to: nowhere."""
 
 
 class _Once(Retry):
@@ -122,12 +143,12 @@ class _Once(Retry):
         return func
 
 
-def install(driver: StorageDriver, timeout: float) -> Trace:
+def install(driver: StorageDriver, timeout: float, witness: Witness) -> Trace:
     """Make the connection of a driver use :class:`Wire`; give what it will tell.
 
     :param timeout: seconds without a byte, unless the driver was made with one of its own
     """
-    trace = Trace()
+    trace = Trace(witness)
     connection: Any = getattr(driver, "connection", None)
     if connection is None:  # a driver that needs none
         return trace
