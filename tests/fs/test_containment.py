@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from file_keeper import exc
-from file_keeper.backend import MultipartRef, ObjectInfo
+from file_keeper.backend import MultipartRef, ObjectInfo, entries_of
 from file_keeper_fs import FsBackend
 
 from .conftest import build
@@ -168,7 +168,7 @@ def test_swapped_in_between(options: dict[str, Any], root: Path, outside: Path) 
         lambda: backend.delete("dir/created"),
         lambda: backend.copy(backend.head("dir/secret"), "dir/copy", PLAIN),
         lambda: backend.move("dir/copy", "dir/sub/moved", PLAIN),
-        lambda: [entry.key for entry in backend.list("")],
+        lambda: [entry.key for entry in entries_of(backend.list(""))],
         lambda: backend.sweep("", 3600),
         lambda: backend.multipart_create("dir/parts", PLAIN),
     ]

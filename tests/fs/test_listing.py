@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from file_keeper import exc
-from file_keeper.backend import ObjectInfo, Prefix, WriteOptions
+from file_keeper.backend import ObjectInfo, Prefix, WriteOptions, entries_of
 from file_keeper_fs import FsBackend
 from file_keeper_fs.directory import Directory
 from file_keeper_fs.tree import Tree
@@ -96,7 +96,7 @@ def test_like_an_object_store(delimiter: str, tree: FsBackend) -> None:
         "/",
     ]
     for prefix, after in itertools.product(prefixes, ["", "a", "b/", "b/b-", "b/b/c", "t", "~", "d/e/z", "b0"]):
-        entries = list(tree.list(prefix, start_after=after, delimiter=delimiter))
+        entries = list(entries_of(tree.list(prefix, start_after=after, delimiter=delimiter)))
         assert [entry.key for entry in entries] == model(prefix, after, delimiter), (prefix, after)
         for entry in entries:
             grouped = delimiter and delimiter in entry.key[len(prefix) :]
@@ -106,7 +106,7 @@ def test_like_an_object_store(delimiter: str, tree: FsBackend) -> None:
 
 
 def test_size_version_and_time_come_with_it(tree: FsBackend) -> None:
-    for entry in tree.list(""):
+    for entry in entries_of(tree.list("")):
         assert isinstance(entry, ObjectInfo)
         info = tree.head(entry.key)
         assert (entry.size, entry.etag, entry.modified) == (info.size, info.etag, info.modified)
@@ -144,7 +144,7 @@ def test_lazily_and_without_leaks(backend: FsBackend) -> None:
     for number in range(50):
         backend.put(f"d{number:02}/x", b"x", PLAIN)
     with same_descriptors():
-        entries = backend.list("")
+        entries = entries_of(backend.list(""))
         assert next(entries).key == "d00/x"
         # What changes ahead of the walk is seen, what changes behind it does not matter.
         backend.put("d01/a", b"x", PLAIN)
@@ -152,20 +152,19 @@ def test_lazily_and_without_leaks(backend: FsBackend) -> None:
         backend.delete("d02/x")
         assert [entry.key for entry in itertools.islice(entries, 3)] == ["d01/a", "d01/x", "d03/x"]
         del entries
-        pages = backend.names("")
-        assert next(pages) == ["d01/a", "d01/x"]
+        pages = backend.list("", keys_only=True)
+        assert next(pages).keys == ["d01/a", "d01/x"]
         del pages
 
 
 def test_a_directory_that_vanishes_meanwhile(root: Path, backend: FsBackend) -> None:
     for name in ("a/1", "a/2", "b/1", "c/1"):
         backend.put(name, b"x", PLAIN)
-    entries = backend.list("")
-    assert next(entries).key == "a/1"
-    for name in ("a/2", "b/1"):
-        backend.delete(name)
+    pages = backend.list("")
+    assert next(pages).keys == ["a/1", "a/2"]
+    backend.delete("b/1")
     (root / "b").symlink_to("/etc")
-    assert [entry.key for entry in entries] == ["c/1"]
+    assert [entry.key for entry in entries_of(pages)] == ["c/1"]
 
 
 def test_a_directory_that_vanishes_when_it_was_just_found(
@@ -212,14 +211,16 @@ def test_many_files_take_the_memory_of_one_directory(root: Path, plain: FsBacken
     def peak(pattern: str) -> int:
         tracemalloc.start()
         try:
-            count = sum(1 for _ in plain.list(pattern)) + sum(len(page) for page in plain.names(pattern))
+            count = sum(len(page.keys) for page in plain.list(pattern))
+            count += sum(len(page.keys) for page in plain.list(pattern, keys_only=True))
             assert count == (5_000 if not pattern else 500)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     peak("folder-000/")
-    assert peak("") < 1.5 * peak("folder-000/") + 20_000
+    # While a page is made, the one before it may still be in use.
+    assert peak("") < 2.2 * peak("folder-000/") + 20_000
 
 
 def test_a_directory_that_may_not_be_read_is_an_error(root: Path, plain: FsBackend) -> None:
@@ -239,11 +240,11 @@ def test_a_directory_that_may_not_be_read_is_an_error(root: Path, plain: FsBacke
             backend = build(root)
             seen: list[str] = []
             try:
-                seen.extend(entry.key for entry in backend.list(""))
+                seen.extend(entry.key for entry in entries_of(backend.list("")))
             except OSError as error:
                 code = 0 if isinstance(backend.translate(error), exc.PermissionError) and seen == ["a"] else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert sizes(plain.list("")) == {"a": 1, "closed/x": 1}
+    assert sizes(entries_of(plain.list(""))) == {"a": 1, "closed/x": 1}
     assert leftovers(root) == []

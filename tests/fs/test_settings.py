@@ -79,7 +79,16 @@ def test_nothing_is_done_before_the_first_operation(tmp_path: Path, monkeypatch:
         ({"attributes": "xatr"}, "auto, xattr, sidecar, none"),
         ({"fsync": "maybe"}, "true or false"),
         ({"base_url": "ftp://x"}, "base_url"),
-        ({"signing_key": "k" * 32}, "not in this version yet"),
+        ({"signing_key": ["k" * 32, ""]}, "signing_key"),
+        ({"signing_key": {"k" * 32: 1}}, "signing_key"),
+        ({"base_url": "https://x.test/?a=b"}, "no query"),
+        ({"base_url": "https://x.test/#top"}, "no fragment"),
+        ({"base_url": "https://x.test/a b"}, "no space"),
+        ({"base_url": "https://x.test/a\nb"}, "line break"),
+        ({"base_url": "https://user:pass@x.test/"}, "without user"),
+        ({"base_url": "https:///media"}, "name a host"),
+        ({"base_url": "//x.test/media"}, "base_url"),
+        ({"base_url": "/a/../b"}, "'..'"),
         ({"rot": "x"}, "did you mean 'root'"),
         ({"region": "eu"}, "s3"),
     ],
@@ -128,6 +137,31 @@ def test_permanent_links(root: Path) -> None:
     assert storage.permanent_link("a/b ?#%+☺.txt") == "https://x.test/media/a/b%20%3F%23%25%2B%E2%98%BA.txt"
     assert not build(root).verbs & {"url", "sign"}
     assert not file_keeper.make_storage("s", {"type": "fs", "root": str(root)}).supports(Capability.LINK_PERMANENT)
+
+
+def test_signed_links_need_a_key(root: Path) -> None:
+    options = {"type": "fs", "root": str(root), "base_url": "https://x.test/media/"}
+    assert not file_keeper.make_storage("s", options).supports(Capability.SIGNED)
+    storage = file_keeper.make_storage("s", {**options, "signing_key": "a, key"})
+    assert storage.settings.signing_key == ("a, key",)
+    assert storage.supports(Capability.SIGNED | Capability.LINK_TEMPORARY)
+    url = storage.signed("upload", "1h", "a b.txt", max_size="1MiB", content_type="text/plain", overwrite=False)
+    assert url.startswith("https://x.test/media/a%20b.txt?fk-expires=")
+    assert (url.method, url.headers) == ("PUT", {"Content-Type": "text/plain", "If-None-Match": "*"})
+    assert "a, key" not in repr(storage.settings) + url
+    with pytest.raises(exc.StorageDataError, match="only an upload"):
+        storage.signed("download", 60, "a", max_size=1)
+    with pytest.raises(exc.StorageDataError, match="max_size"):
+        storage.signed("upload", 60, "a", max_size=-1)
+
+
+def test_signing_keys_may_stand_in_a_file(root: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("new\nold\n")
+    options = {"type": "fs", "root": str(root), "base_url": "/media", "signing_key": {"file": str(keys)}}
+    storage = file_keeper.make_storage("s", options)
+    assert storage.settings.resolve().signing_key == ("new", "old")
+    assert storage.temporary_link("a", 60).startswith("/media/a?")
 
 
 def test_a_storage_travels(root: Path) -> None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from file_keeper.backend import ObjectInfo, Prefix, WriteOptions
+from file_keeper.backend import ObjectInfo, Prefix, WriteOptions, entries_of
 from file_keeper_fs import FsBackend
 from file_keeper_fs.attributes import sidecar_name
 
@@ -22,11 +22,11 @@ def content(backend: FsBackend, key: str) -> bytes:
 
 
 def keys(backend: FsBackend, prefix: str = "", **options: str) -> list[str]:
-    return [entry.key for entry in backend.list(prefix, **options)]
+    return [entry.key for entry in entries_of(backend.list(prefix, **options))]
 
 
 def named(backend: FsBackend, prefix: str = "", **options: str) -> list[str]:
-    return [key for page in backend.names(prefix, **options) for key in page]
+    return [key for page in backend.list(prefix, keys_only=True, **options) for key in page.keys]
 
 
 def sizes(entries: Iterator[ObjectInfo | Prefix]) -> dict[str, int]:

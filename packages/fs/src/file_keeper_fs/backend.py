@@ -11,33 +11,37 @@ import os
 import stat
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
-from urllib.parse import quote
+from typing import ClassVar, cast
 
 from file_keeper import exc, hashing
 from file_keeper.backend import (
     Backend,
     Body,
     Limits,
+    LinkSigner,
     MultipartRef,
     ObjectInfo,
     OpenUpload,
+    Page,
     Part,
-    Prefix,
-    Row,
+    SignAction,
+    SignedRequest,
+    SignOptions,
     Source,
     WriteOptions,
+    cut_pages,
+    entries_of,
 )
 from file_keeper.location import RESERVED
 from file_keeper.settings import Settings
 from file_keeper.types import Buffer
 
-from . import attributes, errors, listing, parts
+from . import attributes, cleaning, errors, listing, parts
 from .attributes import Record, identity
 from .directory import Directory, move_new
 from .listing import modified
 from .locks import NoLocks
-from .place import Place, writing
+from .place import Place, is_private, writing
 from .portable import PortableDirectory
 from .settings import FsSettings
 from .tree import Tree, locked, missing, segments_of
@@ -62,6 +66,7 @@ class FsBackend(Backend[FsSettings]):
         late_metadata=True,
         local=True,
         ranges=False,
+        sign_bounds=frozenset(("size", "hash")),
     )
 
     def __init__(self, settings: FsSettings):
@@ -85,7 +90,7 @@ class FsBackend(Backend[FsSettings]):
                 raise exc.InvalidStorageConfigurationError(
                     f"the directory {path!r} is relative to the current directory, which was removed"
                 )
-            self._made = Tree(path, known.attributes, known.fsync, known.timeout, self._kind)
+            self._made = Tree(path, known, self._kind)
         return self._made
 
     # -- required ---------------------------------------------------------------------------------------------------
@@ -109,10 +114,17 @@ class FsBackend(Backend[FsSettings]):
         except BaseException:
             os.close(fd)
             raise
-        return Body(_info(key, st, record), stream.left, stream)
+        return Body(_info(key, st, record), stream.left, stream, start=start)
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
-        return listing.infos(self._tree, prefix, start_after, delimiter)
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        if delimiter in ("", "/"):
+            return listing.pages(self._tree, prefix, start_after, delimiter, keys_only=keys_only)
+        found = cast(
+            "Iterator[ObjectInfo]", entries_of(listing.pages(self._tree, prefix, start_after, "", keys_only=False))
+        )
+        return cut_pages(found, prefix, start_after=start_after, delimiter=delimiter)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         with writing(self._tree, key) as place:
@@ -171,8 +183,9 @@ class FsBackend(Backend[FsSettings]):
             with writing(self._tree, upload.key) as place:
                 parts.join(place, directory, chosen)
                 info = _publish(place, upload.key, options, options.digests)
-            parts.drop(hold, upload.id)
-        parts.tidy(self._tree, segments_of(upload.key)[:-1])
+            with cleaning.passing(upload.key):  # it is published, whatever becomes of its parts
+                parts.drop(hold, upload.id)
+        cleaning.tidy(self._tree, segments_of(upload.key)[:-1])
         return info
 
     def multipart_abort(self, upload: MultipartRef) -> bool:
@@ -206,7 +219,7 @@ class FsBackend(Backend[FsSettings]):
         for _ in range(_TRIES):
             directory, name = self._tree.above(source)
             try:
-                with directory, writing(self._tree, key, staging=False) as place:
+                with directory, writing(self._tree, key, staging=is_private(source)) as place:
                     info = self._move(directory, name, place, key, options)
             except FileNotFoundError as error:
                 # Another one removed the empty directory that the file was to go to.
@@ -241,15 +254,19 @@ class FsBackend(Backend[FsSettings]):
                 stack.enter_context(locked(tree, where, alone=how, needed=how and bool(options.if_match)))
             try:
                 fd, st, record = self._open(directory, name)
-                os.close(fd)
             except OSError as error:
                 raise missing(error) from error
-            if same and name == place.name:
-                return _info(key, st, record)
-            old = None if options.if_absent else place.current(options.if_match)
+            try:
+                if same and name == place.name:
+                    return _info(key, st, record)
+                old = None if options.if_absent else place.current(options.if_match)
+                if place.fd >= 0:
+                    st = place.settle_moved(directory, fd, name, old)
+            finally:
+                os.close(fd)
             moved = attributes.sidecar_name(place.name, st) if _has_sidecar(directory, name, st) else ""
             if moved:
-                place.write_sidecar(moved, attributes.encode(record, st))
+                place.write_sidecar(moved, attributes.encode(record, st), st)
             try:
                 _rename(directory, name, place, old, st, new=options.if_absent)
             except BaseException:
@@ -268,14 +285,17 @@ class FsBackend(Backend[FsSettings]):
         """Move to another file system: by a copy, and the removal of what was copied."""
         info = self.head(source)
         kept = dataclasses.replace(
-            options,
-            content_type=info.content_type,
-            metadata=info.metadata,
-            headers=info.headers,
-            digests=info.digests,
+            options, content_type=info.content_type, metadata=info.metadata, headers=info.headers
         )
-        result = self.copy(info, key, kept)
-        self.delete(source, etag=info.etag)
+        with self._pinned(info) as (fd, st, record), writing(self._tree, key) as place:
+            _copy(place, fd, st, narrow=not is_private(source))
+            place.like = None if is_private(source) else st
+            result = _publish(place, key, kept, record.digests)
+        try:
+            self.delete(source, etag=info.etag)
+        except Exception as error:
+            error.add_note(f"the copy at {key!r} stays, and what is at {source!r} too")
+            raise
         return result
 
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
@@ -294,7 +314,7 @@ class FsBackend(Backend[FsSettings]):
         with writing(tree, info.key, staging=False) as place, locked(tree, place.directory, alone=True, needed=False):
             now = place.current()
             if now is not None and identity(now) == identity(st):
-                place.write_sidecar(attributes.sidecar_name(place.name, st), data)
+                place.write_sidecar(attributes.sidecar_name(place.name, st), data, st)
 
     def prepare(self) -> None:
         try:
@@ -315,22 +335,26 @@ class FsBackend(Backend[FsSettings]):
         self._tree.root().close()
 
     def url(self, key: str) -> str:
-        return f"{self.settings.resolve().base_url.rstrip('/')}/{quote(key, safe='/~')}"
+        return self._links().url(key)
 
-    def names(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[str]]:
-        return listing.names(self._tree, prefix, start_after)
+    def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
+        return self._links().sign(action, key, options)
 
-    def rows(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[Row]]:
-        return listing.rows(self._tree, prefix, start_after)
+    def _links(self) -> LinkSigner:
+        signer = LinkSigner.of(self.settings)
+        assert signer is not None, "the verbs sign and url need base_url"
+        return signer
 
     def sweep(self, prefix: str, older_than: float) -> int:
-        return parts.sweep(self._tree, prefix, older_than)
+        return cleaning.sweep(self._tree, prefix, older_than)
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
     @property
     def verbs(self) -> frozenset[str]:
-        return super().verbs - (frozenset() if self.settings.base_url else {"url"})
+        if not self.settings.base_url:
+            return super().verbs - {"sign", "url"}
+        return super().verbs - (frozenset() if self.settings.signing_key else {"sign"})
 
     @property
     def client(self) -> Path:
@@ -422,7 +446,9 @@ def _publish(place: Place, key: str, options: WriteOptions, digests: Mapping[str
     return _info(key, st, record)
 
 
-def _copy(place: Place, fd: int, st: os.stat_result) -> None:
+def _copy(place: Place, fd: int, st: os.stat_result, *, narrow: bool = True) -> None:
+    if narrow:
+        place.narrow(st)
     place.copy(fd, st.st_size)
     if identity(os.fstat(fd)) != identity(st):
         raise exc.ChangedFileError("another program changed the file while it was copied")

@@ -39,6 +39,21 @@ UTF8 = sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
 """Whether Python itself speaks UTF-8 with the file system; names are UTF-8 in any case."""
 
 
+def raw(name: str) -> bytes:
+    """Return a name as the file system has it, also one that is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def text(name: str) -> str:
+    """Return a name that Python has read from the file system, whatever its locale, as UTF-8 has it."""
+    return name if UTF8 else os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def is_text(name: str) -> bool:
+    """Return whether a name is UTF-8."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
 def no_such(name: str) -> FileNotFoundError:
     """Make the error for a name that leads to no file."""
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -67,11 +82,16 @@ class Directory:
 
     def sub(self, name: str) -> Self:
         """Open a directory in this one. A link is no directory."""
-        return type(self)(os.open(name.encode(), _DIRECTORY, dir_fd=self.fd))
+        return type(self)(os.open(raw(name), _DIRECTORY, dir_fd=self.fd))
 
     def mkdir(self, name: str) -> None:
         """Create a directory."""
-        os.mkdir(name.encode(), dir_fd=self.fd)
+        os.mkdir(raw(name), dir_fd=self.fd)
+
+    def grant_folder(self, name: str, mode: int) -> None:
+        """Set the rights of a directory in this one."""
+        with self.sub(name) as made:
+            os.fchmod(made.fd, mode)
 
     def sub_alike(self, name: str) -> Self:
         """Open a directory in this one, created if need be so that whoever may write here may write there."""
@@ -97,27 +117,38 @@ class Directory:
 
     def rmdir(self, name: str) -> None:
         """Remove an empty directory."""
-        os.rmdir(name.encode(), dir_fd=self.fd)
+        os.rmdir(raw(name), dir_fd=self.fd)
 
     def open(self, name: str) -> tuple[int, os.stat_result]:
         """Open a regular file for reading; give its descriptor and what it is.
 
         :raises FileNotFoundError: for any other kind (a link, a pipe, a directory)
         """
-        fd = os.open(name.encode(), os.O_RDONLY | _READ, dir_fd=self.fd)
+        fd = os.open(raw(name), os.O_RDONLY | _READ, dir_fd=self.fd)
         st = os.fstat(fd)
         if not stat.S_ISREG(st.st_mode):
             os.close(fd)
             raise no_such(name)
         return fd, st
 
-    def create(self, name: str) -> int:
-        """Create a file that must not be there; give a descriptor that reads and writes."""
-        return os.open(name.encode(), _CREATE, 0o666, dir_fd=self.fd)
+    def create(self, name: str, mode: int = 0o666) -> int:
+        """Create a file that must not be there; give a descriptor that reads and writes.
+
+        :param mode: its rights at most; the mask of the process takes away from them
+        """
+        return os.open(raw(name), _CREATE, mode, dir_fd=self.fd)
+
+    def grant(self, fd: int, name: str, mode: int) -> None:
+        """Set the rights of an open file."""
+        os.fchmod(fd, mode)
+
+    def give(self, fd: int, name: str, owner: int, group: int) -> None:
+        """Set owner and group of an open file; -1 leaves one as it is."""
+        os.fchown(fd, owner, group)
 
     def lstat(self, name: str) -> os.stat_result:
         """Tell of what the name itself is."""
-        return os.stat(name.encode(), dir_fd=self.fd, follow_symlinks=False)
+        return os.stat(raw(name), dir_fd=self.fd, follow_symlinks=False)
 
     def teller(self) -> Callable[[str], os.stat_result]:
         """Give a function that does what :meth:`lstat` does, faster, for many names out of :meth:`scan`."""
@@ -127,11 +158,11 @@ class Directory:
 
     def unlink(self, name: str) -> None:
         """Remove a file."""
-        os.unlink(name.encode(), dir_fd=self.fd)
+        os.unlink(raw(name), dir_fd=self.fd)
 
     def rename(self, name: str, target: Any, new: str) -> None:
         """Rename, replacing what is there."""
-        os.rename(name.encode(), new.encode(), src_dir_fd=self.fd, dst_dir_fd=target.fd)
+        os.rename(raw(name), raw(new), src_dir_fd=self.fd, dst_dir_fd=target.fd)
 
     def rename_new(self, name: str, target: Any, new: str) -> None:
         """Rename in one step, only if nothing has the new name.
@@ -142,11 +173,11 @@ class Directory:
         rename = _rename_exclusive()
         if rename is None:
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-        rename(self.fd, name.encode(), target.fd, new.encode())
+        rename(self.fd, raw(name), target.fd, raw(new))
 
     def link(self, name: str, target: Any, new: str) -> None:
         """Give a file a second name, only if nothing has it. :raises FileExistsError: when something has it"""
-        os.link(name.encode(), new.encode(), src_dir_fd=self.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+        os.link(raw(name), raw(new), src_dir_fd=self.fd, dst_dir_fd=target.fd, follow_symlinks=False)
 
     def touch(self, fd: int, name: str, ns: int) -> os.stat_result:
         """Set the time of change of an open file, in nanoseconds; tell what it is then."""
@@ -159,15 +190,25 @@ class Directory:
 
     def create_or_open(self, name: str) -> int:
         """Open a file for reading and writing that may be there already."""
-        return os.open(name.encode(), _CREATE & ~os.O_EXCL, 0o666, dir_fd=self.fd)
+        return os.open(raw(name), _CREATE & ~os.O_EXCL, 0o666, dir_fd=self.fd)
 
     def scan(self) -> Scan:
         """Go through what is in it; close it as a context manager."""
         return os.scandir(self.fd)
 
     def names(self) -> list[str]:
-        """Give all names in it."""
-        return os.listdir(self.fd)
+        """Give all names in it; those that are not UTF-8 in the form of ``surrogateescape``."""
+        return [text(name) for name in os.listdir(self.fd)]
+
+    def folders(self) -> list[str]:
+        """Give the names of the directories in it, as :meth:`names`. A link is no directory."""
+        found: list[str] = []
+        with self.scan() as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.is_dir(follow_symlinks=False):
+                        found.append(text(entry.name))
+        return found
 
     def sync(self) -> None:
         """Write the directory itself through to the device."""
@@ -260,4 +301,11 @@ def move_new(source: Directory, name: str, target: Directory, new: str) -> None:
         if error.errno not in _NO_FLAG:
             raise
         source.link(name, target, new)
-        source.unlink(name)
+        try:
+            source.unlink(name)
+        except FileNotFoundError:
+            pass  # another took the old name away: it has moved all the same
+        except BaseException:
+            # It stands under its old name, so the new one is taken back.
+            target.unlink(new)
+            raise

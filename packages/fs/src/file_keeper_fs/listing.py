@@ -15,7 +15,7 @@ import stat
 from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 
-from file_keeper.backend import ObjectInfo, Prefix, Row
+from file_keeper.backend import Page, Row
 from file_keeper.location import RESERVED
 
 from .attributes import identity
@@ -143,77 +143,58 @@ class Walk:
             yield folder, self.children(folder, deep=False)
 
     def holds_files(self, folder: str) -> bool:
-        """Tell whether there is any file below a directory; the first one ends the search."""
-        deeper: list[str] = []
-        with _entries(self._tree, folder) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False) and _is_text(entry.name):
-                    return True
-                if entry.name != RESERVED and entry.is_dir(follow_symlinks=False) and _is_text(entry.name):
-                    deeper.append(folder + entry.name + "/")
-        return any(self.holds_files(name) for name in deeper)
+        """Return whether there is any file below a directory; the first one ends the search."""
+        folders = [folder]
+        while folders:
+            above = folders.pop()
+            with _entries(self._tree, above) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False) and _is_text(entry.name):
+                        return True
+                    if entry.name != RESERVED and entry.is_dir(follow_symlinks=False) and _is_text(entry.name):
+                        folders.append(above + entry.name + "/")
+        return False
 
 
-def names(tree: Tree, prefix: str, start_after: str) -> Iterator[list[str]]:
-    """Give the keys of files, in order, a page at a time."""
-    for folder, found in Walk(tree, prefix, start_after).pages():
-        yield [folder + name for name in found] if folder else found
+def pages(tree: Tree, prefix: str, start_after: str, delimiter: str, *, keys_only: bool) -> Iterator[Page]:
+    """Return the files in order, a page at a time, with size, version and time unless keys alone are asked for.
 
-
-def rows(tree: Tree, prefix: str, start_after: str) -> Iterator[list[Row]]:
-    """Give the files with size, version and time, a page at a time."""
-    for folder, found in Walk(tree, prefix, start_after).pages():
-        page: list[Row] = []
-        try:
-            directory = tree.walk(folder.split("/")[:-1])
-        except OSError as error:
-            if error.errno in NO_FILE:
-                continue
-            raise
-        with directory:
-            tell, add, regular = directory.teller(), page.append, stat.S_ISREG
-            for name in found:
-                try:
-                    st = tell(name)
-                except FileNotFoundError:
-                    continue
-                if regular(st.st_mode):
-                    add((folder + name, st.st_size, identity(st), modified(st)))
-        if page:
-            yield page
-
-
-def infos(tree: Tree, prefix: str, start_after: str, delimiter: str) -> Iterator[ObjectInfo | Prefix]:
-    """Give the files with size, version and time, and with a delimiter what they have in common up to it."""
+    :param delimiter: ``/`` for one directory, or ``""``
+    """
     walk = Walk(tree, prefix, start_after)
-    last = ""
-    for folder, found in walk.level() if delimiter == "/" else walk.pages():
-        try:
-            directory = tree.walk(folder.split("/")[:-1])
-        except OSError as error:
-            if error.errno in NO_FILE:
+    for folder, names in walk.level() if delimiter else walk.pages():
+        found, folders = names, []
+        if delimiter:
+            folders = [folder + name for name in names if name[-1] == "/" and walk.holds_files(folder + name)]
+            found = [name for name in names if name[-1] != "/"]
+        if keys_only:
+            yield Page([folder + name for name in found] if folder else found, (), folders)
+        elif rows := _rows(tree, folder, found):
+            yield Page([row[0] for row in rows], rows, folders)
+        elif folders:
+            yield Page((), (), folders)
+
+
+def _rows(tree: Tree, folder: str, names: list[str]) -> list[Row]:
+    rows: list[Row] = []
+    if not names:
+        return rows
+    try:
+        directory = tree.walk(folder.split("/")[:-1])
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return rows
+        raise
+    with directory:
+        tell, add, regular = directory.teller(), rows.append, stat.S_ISREG
+        for name in names:
+            try:
+                st = tell(name)
+            except FileNotFoundError:
                 continue
-            raise
-        with directory:
-            lstat = directory.teller()
-            for name in found:
-                key = folder + name
-                if name[-1] == "/":
-                    if walk.holds_files(key):
-                        yield Prefix(key)
-                    continue
-                if delimiter and (at := key.find(delimiter, len(prefix))) >= 0:
-                    common = key[: at + len(delimiter)]
-                    if common != last and common > start_after:
-                        yield Prefix(common)
-                    last = common
-                    continue
-                try:
-                    st = lstat(name)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISREG(st.st_mode):
-                    yield ObjectInfo(key=key, size=st.st_size, etag=identity(st), modified=modified(st))
+            if regular(st.st_mode):
+                add((folder + name, st.st_size, identity(st), modified(st)))
+    return rows
 
 
 def _is_text(name: str) -> bool:

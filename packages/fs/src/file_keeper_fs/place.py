@@ -14,13 +14,13 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from file_keeper import exc
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
 
-from . import attributes, directory, locks
+from . import attributes, directory, locks, rights
 from .attributes import Record, identity
 from .directory import Directory
 from .errors import NO_FILE
@@ -31,6 +31,16 @@ STAGED = "tmp-"
 
 _TRIES = 1000
 _COPY = 8 << 20
+
+
+def is_private(key: str) -> bool:
+    """Return whether a key is one of the core's whose content is published elsewhere, by a move.
+
+    The entries of ledgers are none: whoever may write here may go on with an upload.
+    """
+    _, found, below = f"/{key}".rpartition(f"/{RESERVED}/")
+    folder, _, rest = below.partition("/")
+    return bool(found) and (folder == "incoming" or (folder == "sessions" and "/" not in rest))
 
 
 @contextlib.contextmanager
@@ -51,6 +61,7 @@ def writing(tree: Tree, key: str, *, staging: bool = True) -> Generator[Place]:
             current, found = tree.make(above)
             there = min(there, found)
             place = Place(tree, current, name)
+            place.private = is_private(key)
             if staging:
                 place.stage()
             break
@@ -88,6 +99,11 @@ class Place:
         self.fd = -1
         self._hold: Directory | None = None
         self._staged = ""
+        self._sources: list[os.stat_result] = []
+        self.private = False
+        """What is written is nobody's before it gets its place by a move."""
+        self.like: os.stat_result | None = None
+        """A file whose rights this one gets, whatever it replaces: the one that it is, moved."""
 
     @property
     def hold(self) -> Directory:
@@ -98,7 +114,15 @@ class Place:
 
     def stage(self) -> None:
         """Create the staging file. Its lock tells the living writers from the dead."""
-        self.fd, self._staged = _stage(self.hold)
+        self.fd, self._staged = _stage(self.hold, self.mode_while_written())
+
+    def mode_while_written(self) -> int:
+        """Return the most that what is to become this file may be open to until it is published."""
+        try:
+            old = self.directory.lstat(self.name)
+        except OSError:
+            old = None  # there is none, or there can be none, which is told when it is published
+        return rights.mode_while_written((old,), rights.OWN if self.private else self.tree.file_mode)
 
     def write(self, data: Buffer) -> None:
         """Write to the staging file."""
@@ -106,12 +130,34 @@ class Place:
         while len(view):
             view = view[os.write(self.fd, view) :]
 
+    def narrow(self, source: os.stat_result) -> None:
+        """See to it that nobody may read what is written who may not read `source`, which it comes from."""
+        self._sources.append(source)
+        mode = os.fstat(self.fd).st_mode & 0o777
+        narrow = mode & rights.mode_while_written((source,), None)
+        if mode != narrow:
+            self.hold.grant(self.fd, self._staged, narrow)
+
     def copy(self, fd: int, size: int) -> None:
-        """Copy a file from its beginning to the staging file, by the system where it can.
+        """Copy a file from its beginning to the end of the staging file, by the system where it can.
 
         :raises ChangedFileError: when it has not `size` bytes any more
         """
         copy_range(fd, self.fd, size)
+
+    def _settle(self, old: os.stat_result | None, st: os.stat_result) -> os.stat_result:
+        """Give the staged file the rights that it is to have under its name; tell what it is then."""
+        sources = self._sources
+        if self.like is not None:
+            old, sources = self.like, []
+        came_from = (*sources, *filter(None, (old,)))
+        wanted = rights.final(st, old, sources, rights.OWN if self.private else self.tree.file_mode)
+        return _grant(self.hold, self.fd, self._staged, wanted, came_from)
+
+    def settle_moved(self, where: Directory, fd: int, name: str, old: os.stat_result | None) -> os.stat_result:
+        """Give a file that was written for this place, and is moved here, the rights that it is to have."""
+        wanted = rights.final(self.hold.lstat(self._staged), old, (), self.tree.file_mode)
+        return _grant(where, fd, name, wanted, (old,) if old is not None else ())
 
     def publish(self, record: Record, *, if_absent: bool, if_match: str) -> os.stat_result:
         """Give the staged file its name, with its attributes; tell what was published.
@@ -123,6 +169,7 @@ class Place:
             st, sidecar = self._attach(record)
             with locked(self.tree, self.directory, alone=bool(if_match) or sidecar is not None, needed=bool(if_match)):
                 old = None if if_absent else self.current(if_match)
+                st = self._settle(old, st)
                 if sidecar is not None:
                     st = self._put_sidecar(record, st)
                 try:
@@ -216,6 +263,9 @@ class Place:
                 os.fsync(self.fd)
             fd, self.fd = self.fd, -1
             os.close(fd)
+        else:
+            # Over a network what was written may be refused as late as when it is closed: before it has its name.
+            os.close(os.dup(self.fd))
         st = self._stamp()
         data = None
         if self.tree.attributes != "none":
@@ -233,15 +283,20 @@ class Place:
             try:
                 self.hold.lstat(name)
             except FileNotFoundError:
-                self.write_sidecar(name, attributes.encode(record, st))
+                self.write_sidecar(name, attributes.encode(record, st), st)
                 return st
             st = self._stamp(step * (1 if step < 10 else 100_000_000))
         raise exc.StorageError("the file system tells too few versions apart: its times are too coarse")
 
-    def write_sidecar(self, name: str, data: bytes) -> None:
-        """Write a sidecar, whole or not at all."""
-        fd, staged = _stage(self.hold)
+    def write_sidecar(self, name: str, data: bytes, of: os.stat_result) -> None:
+        """Write the sidecar of a file, whole or not at all; who may read the file may read this."""
+        mode = of.st_mode & rights.READ_WRITE
+        fd, staged = _stage(self.hold, rights.mode_while_written((of,), None))
         try:
+            if os.fstat(fd).st_gid != of.st_gid:
+                with contextlib.suppress(OSError):
+                    self.hold.give(fd, staged, -1, of.st_gid)
+            self.hold.grant(fd, staged, rights.for_group(mode, os.fstat(fd).st_gid, (of,)))
             view = memoryview(data)
             while len(view):
                 view = view[os.write(fd, view) :]
@@ -284,11 +339,29 @@ class Place:
         self.directory.close()
 
 
-def _stage(hold: Directory) -> tuple[int, str]:
+def _grant(
+    where: Directory, fd: int, name: str, wanted: tuple[int, int, int], came_from: Sequence[os.stat_result]
+) -> os.stat_result:
+    """Give an open file mode, owner and group, as far as that is allowed; tell what it is then."""
+    mode, owner, group = wanted
+    for who in ((owner, group), (-1, group)):
+        if who != (-1, -1):
+            with contextlib.suppress(OSError):
+                where.give(fd, name, *who)
+                break
+    now = where.lstat(name)
+    mode = rights.for_group(mode, now.st_gid, came_from)
+    if mode != now.st_mode & 0o777:
+        where.grant(fd, name, mode)
+        now = where.lstat(name)
+    return now
+
+
+def _stage(hold: Directory, mode: int) -> tuple[int, str]:
     """Create and lock a staging file; give its descriptor and its name."""
     while True:
         name = STAGED + secrets.token_hex(8)
-        fd = hold.create(name)
+        fd = hold.create(name, mode)
         try:
             if locks.try_lock(fd) and os.fstat(fd).st_nlink:
                 return fd, name

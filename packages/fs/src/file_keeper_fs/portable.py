@@ -27,7 +27,7 @@ _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00
 
 
 def windows_refuses(name: str) -> bool:
-    """Tell whether Windows has another meaning for a name, or none."""
+    """Return whether Windows has another meaning for a name, or none."""
     return bool(_REFUSED.search(name) or _DEVICE.fullmatch(name))
 
 
@@ -79,6 +79,10 @@ class PortableDirectory(Directory):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return type(self)(path, (*self._trail, (path, st.st_ino)))
 
+    def grant_folder(self, name: str, mode: int) -> None:
+        if sys.platform != "win32":
+            os.chmod(self._to(name), mode)
+
     def sub_alike(self, name: str) -> Self:
         try:
             self.mkdir(name)
@@ -92,9 +96,9 @@ class PortableDirectory(Directory):
     def rmdir(self, name: str) -> None:
         os.rmdir(self._to(name))
 
-    def _checked(self, path: str, flags: int) -> tuple[int, os.stat_result] | None:
+    def _checked(self, path: str, flags: int, mode: int = 0o666) -> tuple[int, os.stat_result] | None:
         """Open a file and look whether the path still leads to it; ``None`` when it leads to another one."""
-        fd = os.open(path, flags | _BINARY, 0o666)
+        fd = os.open(path, flags | _BINARY, mode)
         try:
             st, now = os.fstat(fd), os.lstat(path)
             if _is_link(now) or not stat.S_ISREG(st.st_mode):
@@ -118,8 +122,8 @@ class PortableDirectory(Directory):
                 return found
         raise no_such(name)
 
-    def create(self, name: str) -> int:
-        if found := self._checked(self._to(name), os.O_RDWR | os.O_CREAT | os.O_EXCL):
+    def create(self, name: str, mode: int = 0o666) -> int:
+        if found := self._checked(self._to(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode):
             return found[0]
         raise no_such(name)
 
@@ -127,6 +131,14 @@ class PortableDirectory(Directory):
         if found := self._checked(self._to(name), os.O_RDWR | os.O_CREAT):
             return found[0]
         raise no_such(name)
+
+    def grant(self, fd: int, name: str, mode: int) -> None:
+        if sys.platform != "win32":  # there the rights of the directory hold
+            os.chmod(self._to(name), mode)
+
+    def give(self, fd: int, name: str, owner: int, group: int) -> None:
+        if sys.platform != "win32":
+            os.chown(self._to(name), owner, group)
 
     def touch(self, fd: int, name: str, ns: int) -> os.stat_result:
         path = self._to(name)

@@ -18,6 +18,7 @@ from . import locks
 from .directory import Directory
 from .errors import NO_FILE
 from .locks import NoLocks
+from .settings import FsSettings, mode_of
 
 LOCK = "lock"
 """The lock file, where directories cannot be locked."""
@@ -36,7 +37,7 @@ def segments_of(key: str) -> list[str]:
 
 
 def is_reserved_variant(segment: str) -> bool:
-    """Tell whether a segment could be ours on a file system that ignores case, or has short names as well."""
+    """Return whether a segment could be ours on a file system that ignores case, or has short names as well."""
     if segment == RESERVED:
         return False
     return (len(segment) == len(RESERVED) and segment.casefold() == RESERVED) or "~" in segment[:8]
@@ -46,17 +47,17 @@ class Tree:
     """The directory of a storage.
 
     :param path: absolute
-    :param attributes: the option of that name
-    :param fsync: write through before a write returns
-    :param timeout: seconds to wait for a lock
+    :param settings: its options, resolved
     :param kind: how directories are reached on this platform
     """
 
-    def __init__(self, path: str, attributes: str, fsync: bool, timeout: float, kind: type[Directory]):
+    def __init__(self, path: str, settings: FsSettings, kind: type[Directory]):
         self.path = path
-        self.attributes = attributes
-        self.fsync = fsync
-        self.timeout = timeout
+        self.attributes = settings.attributes
+        self.fsync = settings.fsync
+        self.timeout = settings.timeout
+        self.file_mode = mode_of(settings.file_mode)
+        self.directory_mode = mode_of(settings.directory_mode)
         self.kind = kind
 
     def root(self) -> Directory:
@@ -135,6 +136,8 @@ class Tree:
                     with contextlib.suppress(FileExistsError):
                         above.mkdir(segment)
                         there = min(there, depth)
+                        if self.directory_mode is not None:
+                            above.grant_folder(segment, self.directory_mode)
                         if self.fsync:
                             above.sync()
                     current = above.sub(segment)
