@@ -1,0 +1,11 @@
+from django.contrib import admin
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("upload", views.upload),
+    path("checked", views.checked),
+    path("download/<path:name>", views.download),
+]
