@@ -11,7 +11,7 @@ from typing import Any
 
 import file_keeper as fk
 from file_keeper import exc, hashing
-from file_keeper.backend import Backend, Body, Limits, ObjectInfo, Prefix, WriteOptions, option
+from file_keeper.backend import Backend, Body, Limits, ObjectInfo, Page, WriteOptions, cut_pages, option
 
 SCHEMA = """PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, etag TEXT, size INT, modified TEXT, attributes TEXT);
@@ -70,24 +70,22 @@ class SqliteBackend(Backend[SqliteSettings]):
             yield row[1][position - row[0] : end - row[0]]
             position = row[0] + len(row[1])
 
-    def list(self, prefix: str, *, start_after: str = "", delimiter: str = "") -> Iterator[ObjectInfo | Prefix]:
+    def list(
+        self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
+    ) -> Iterator[Page]:
+        return cut_pages(self._objects(prefix, start_after), prefix, start_after=start_after, delimiter=delimiter)
+
+    def _objects(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
         query = "SELECT * FROM objects WHERE key > ? AND key >= ? ORDER BY key LIMIT 1000"
-        after, rows = start_after, list[Any]([None])
+        rows = list[Any]([None])
         while rows:
             with self._transaction() as db:
                 rows = db.execute(query, (after, prefix)).fetchall()
             for row in rows:
                 if not row[0].startswith(prefix):
                     return
-                after, at = row[0], row[0].find(delimiter, len(prefix)) if delimiter else -1
-                if at < 0:
-                    yield info_of(*row)
-                    continue
-                common = row[0][: at + len(delimiter)]
-                if common > start_after:
-                    yield Prefix(common)
-                after = common + chr(0x10FFFF)  # behind all that have it in common
-                break
+                yield info_of(*row)
+                after = row[0]
 
     def put(self, key: str, body: Any, options: WriteOptions) -> ObjectInfo:
         etag, size = uuid.uuid4().hex, 0

@@ -38,7 +38,8 @@ LEAST: dict[str, dict[str, Any]] = {
     "libcloud Azure": {"type": "libcloud", "provider": "AZURE_BLOBS", "bucket": "b"},
 }
 ADDING: dict[str, dict[str, Any]] = {
-    "fs": {"base_url": "https://files.example"},
+    "memory": {"base_url": "https://files.example", "signing_key": "a key"},
+    "fs": {"base_url": "https://files.example", "signing_key": "a key"},
     "libcloud": {"public_prefix": "https://files.example"},
 }
 
@@ -103,10 +104,12 @@ def _mark(storage: fk.Storage, capability: fk.Capability) -> str:
     if storage.supports(capability):
         return "✓"
     raw = storage.settings.raw
-    for option, value in ADDING.get(storage.settings.type.partition(":")[2], {}).items():
-        with fk.make_storage("with", {**raw, "type": storage.settings.type, option: value}) as more:
+    adding = ADDING.get(storage.settings.type.partition(":")[2], {})
+    for count in range(1, len(adding) + 1):
+        options = dict(list(adding.items())[:count])
+        with fk.make_storage("with", {**raw, "type": storage.settings.type, **options}) as more:
             if more.supports(capability):
-                return f"with `{option}`"
+                return f"with {' and '.join(f'`{option}`' for option in options)}"
     return "–"
 
 

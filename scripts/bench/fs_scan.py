@@ -13,6 +13,7 @@ from pathlib import Path
 
 import file_keeper as fk
 from _measure import interleaved, table
+from file_keeper.backend import entries_of
 
 
 def walk(root: str) -> Iterable[str]:
@@ -55,8 +56,10 @@ def main() -> None:
             "scandir + stat": counted(lambda: scandir_stat(root)),
             "file-keeper scan": counted(storage.scan),
             "file-keeper files": counted(storage.files),
-            "backend names": counted(lambda: (key for page in storage.backend.names("") for key in page)),
-            "backend list": counted(lambda: storage.backend.list("")),
+            "backend keys": counted(
+                lambda: (key for page in storage.backend.list("", keys_only=True) for key in page.keys)
+            ),
+            "backend list": counted(lambda: entries_of(storage.backend.list(""))),
         }
         interleaved(tasks, 1)
         print(f"{files} files in {folders} directories, median of {runs} interleaved runs")
@@ -64,7 +67,7 @@ def main() -> None:
             interleaved(tasks, runs),
             {
                 "file-keeper scan": "os.walk",
-                "backend names": "os.walk",
+                "backend keys": "os.walk",
                 "file-keeper files": "scandir + stat",
                 "backend list": "scandir + stat",
             },

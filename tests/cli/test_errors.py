@@ -9,9 +9,10 @@ from pathlib import Path
 import file_keeper as fk
 import pytest
 from file_keeper import exc
+from file_keeper.local import place_in
 from file_keeper.memory import MemoryBackend
 from file_keeper_cli import errors
-from file_keeper_cli.local import below, place_in
+from file_keeper_cli.local import below
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_hostile_name_never_leaves_the_folder(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["a\\..\\..\\x", "C:x", "nul", "con.txt", "a/lpt1", "ends.", "ends ", "a?b"])
 def test_names_that_windows_reads_otherwise(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("file_keeper_cli.local.sys.platform", "win32")
+    monkeypatch.setattr("file_keeper.local.sys.platform", "win32")
     with pytest.raises(exc.LocationError):
         place_in(str(tmp_path / "out"), name)
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
 import file_keeper as fk
-from file_keeper import exc, registry
+from file_keeper import config as configuration
+from file_keeper import exc
 from file_keeper.settings import near_miss
 
 from .errors import UsageError
@@ -162,8 +163,8 @@ class Storages:
         """Give what is configured, by name: the file, over it the environment, over it ``--set``."""
         if self._configured is None:
             found: dict[str, Configured] = {}
-            path = registry.find_config()
-            for name, settings in registry.configured().items():
+            path = configuration.find_config()
+            for name, settings in configuration.configured().items():
                 found.setdefault(name, Configured()).add(settings, str(path))
             for variable, settings in parse_environment(os.environ).items():
                 # A name may hold what a variable's cannot: my-media is meant by ..._MY_MEDIA.

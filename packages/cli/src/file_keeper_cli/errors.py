@@ -24,6 +24,7 @@ BROKEN_PIPE = 141
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, USAGE),
     (exc.ChangedFileError, INTEGRITY),
+    (exc.CorruptedFileError, INTEGRITY),
     (exc.UploadMismatchError, INTEGRITY),
     (FileNotFoundError, MISSING),
     (FileExistsError, EXISTING),
@@ -46,7 +47,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def about_one_file(error: BaseException) -> bool:
-    """Tell whether an error concerns one file only, so that it makes sense to go on with the next."""
+    """Return whether an error concerns one file only, so that it makes sense to go on with the next."""
     if isinstance(error, exc.FilesError):
         return isinstance(error, exc.LocationError | exc.UploadError)
     return isinstance(error, OSError)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import file_keeper as fk
 import typer
 from file_keeper import exc, hashing
+from file_keeper.local import place_in
 
 from . import local
 from .config import Address
@@ -164,7 +165,7 @@ def get(
     into_folder = several or target.endswith(("/", os.sep)) or os.path.isdir(target)
     for address, name in expand(session, (source,), recursive=recursive, glob=glob):
         with session.attempt():
-            path = local.place_in(target, name) if into_folder else target
+            path = place_in(target, name) if into_folder else target
             storage = session.storage(address)
             with local.arriving(path, overwrite=overwrite) as staged:
                 with session.progress(address.name) as tell:

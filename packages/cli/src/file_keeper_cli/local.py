@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import stat
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-
-from file_keeper import exc
-
-_WINDOWS_REFUSED = re.compile(r'[\\:*?"<>|]|[ .]$')
-_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$", re.IGNORECASE)
 
 
 def below(folder: str) -> Iterator[tuple[str, str]]:
@@ -34,36 +27,6 @@ def below(folder: str) -> Iterator[tuple[str, str]]:
             file = os.path.join(path, name)
             if not os.path.exists(file) or stat.S_ISREG(os.stat(file).st_mode):
                 yield file, os.path.relpath(file, folder).replace(os.sep, "/")
-
-
-def place_in(folder: str, name: str) -> str:
-    """Give the path of a stored file in a local folder, and make the folders between.
-
-    Names come out of a storage that anybody may have written to, so the path never leaves `folder`: not by segments,
-    not through a link that lies in it, not by what a platform reads into a name.
-
-    :param name: with ``/`` between its segments
-    :raises LocationError: when there is no safe place for it
-    :raises OSError: when a folder cannot be made
-    """
-    segments = name.split("/")
-    for segment in segments:
-        if segment in ("", ".", "..") or "\0" in segment or (os.sep != "/" and os.sep in segment):
-            raise exc.LocationError(f"the segment {segment!r} cannot be a local name", location=name)
-        if sys.platform == "win32" and (_WINDOWS_REFUSED.search(segment) or _WINDOWS_DEVICES.match(segment)):
-            raise exc.LocationError(f"Windows cannot hold the name {segment!r}", location=name)
-    os.makedirs(folder, exist_ok=True)
-    path = folder
-    for segment in segments[:-1]:
-        path = os.path.join(path, segment)
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            if not stat.S_ISDIR(os.lstat(path).st_mode):
-                raise exc.LocationError(
-                    f"{path} is no folder but a link or a file: nothing is written through it", location=name
-                ) from None
-    return os.path.join(path, segments[-1])
 
 
 @contextmanager
