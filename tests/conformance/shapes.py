@@ -158,14 +158,12 @@ class LikeGcs(Shaped):
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         with self._bucket.lock:
             found = self._pinned(source)
-            kept = WriteOptions(
-                content_type=found.info.content_type,
-                metadata=found.info.metadata,
-                headers=found.info.headers,
-                if_absent=options.if_absent,
-                if_match=options.if_match,
-            )
-            return self._store(key, found.data, kept)
+            if not options.metadata:  # the attributes are the source's, its token too
+                info = found.info
+                options = dataclasses.replace(
+                    options, content_type=info.content_type, metadata=info.metadata, headers=info.headers
+                )
+            return self._store(key, found.data, dataclasses.replace(options, digests={}))
 
     def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         with self._bucket.lock:

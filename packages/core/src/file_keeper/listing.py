@@ -16,7 +16,7 @@ from operator import lt
 from typing import Any, TypeAlias
 
 from . import exc
-from .backend import Backend, ObjectInfo, Page, Prefix, Row, place_in
+from .backend import Backend, ObjectInfo, Page, Prefix, Row, advancing, place_in
 from .location import RESERVED, are_plain, can_begin, is_reserved, problem
 
 log = logging.getLogger("file_keeper")
@@ -295,17 +295,8 @@ class Listing:
 
     def _directory(self, folder: str, prefix: str, keys_only: bool) -> Iterator[tuple[str, Entry]]:
         found: dict[str, Entry] = {}
-        known = 0  # pages one after the other that held nothing new
-        for page in self._backend.list(folder, delimiter="/", keys_only=keys_only):
-            pairs = _pairs(_merged(page))
-            # One may only name a prefix again in which the last page ended.
-            known = known + 1 if pairs and all(key in found for key, _ in pairs) else 0
-            if known > 1:
-                raise exc.ConnectionError(
-                    f"the listing of the directory {self._named(folder)} does not advance: the service, or a proxy "
-                    "before it, gives the same page again and again"
-                )
-            for key, entry in pairs:
+        for page in advancing(self._backend.list(folder, delimiter="/", keys_only=keys_only)):
+            for key, entry in _pairs(_merged(page)):
                 if not key.startswith(prefix):
                     continue
                 if "/" in key[len(folder) : -1] or (isinstance(entry, Prefix) and key == folder):

@@ -54,9 +54,14 @@ _TRIES = 2
 """How often scaffolding is deleted that has served: one lost request leaves nothing."""
 
 
-def _may_pass(error: Exception) -> bool:
-    """Return whether a request may have been done, or may succeed another time."""
+def _may_be_done(error: Exception) -> bool:
+    """Return whether what was asked for may have been done although this error came back."""
     return not (isinstance(error, GoogleAPICallError) and (error.code or 0) < 500)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether the same request may succeed another time."""
+    return error.retryable if isinstance(error, exc.FilesError) else _may_be_done(error)
 
 
 class Source:
@@ -210,7 +215,7 @@ class Parts:
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, Exception) or _may_pass(error):
+            if not isinstance(error, Exception) or _may_be_done(error):
                 self.discard(key)
             raise
 

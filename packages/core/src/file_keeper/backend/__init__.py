@@ -32,7 +32,7 @@ from .contract import (
 )
 from .http_errors import Meaning, is_transient, meaning_of, redact, retry_after
 from .links import Link, LinkSigner, check_base_url
-from .paging import Items, Pages, cut_pages, entries_of, follow_pages, outlives_errors, place_in
+from .paging import Items, Pages, advancing, cut_pages, entries_of, follow_pages, outlives_errors, place_in
 from .wrapper import Guard, Wrapper
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "Workers",
     "Wrapper",
     "WriteOptions",
+    "advancing",
     "agrees",
     "capabilities",
     "check_answer",

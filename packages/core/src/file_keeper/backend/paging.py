@@ -89,6 +89,25 @@ def follow_pages(fetch: Callable[[str], tuple[T, str | None]], token: str = "") 
     return Pages(fetch, token)
 
 
+def advancing(pages: Iterable[Page]) -> Iterator[Page]:
+    """Pass on the pages of a listing that is in no order, as long as they bring something new.
+
+    :raises ConnectionError: when two pages one after the other hold nothing that was not there before; one may only
+        name a prefix again in which the last page ended
+    """
+    found: set[str] = set()
+    stale = 0
+    for page in pages:
+        before = len(found)
+        found.update(page.keys, page.prefixes)
+        stale = stale + 1 if (page.keys or page.prefixes) and len(found) == before else 0
+        if stale > 1:
+            raise exc.ConnectionError(
+                "the listing does not advance: the service, or a proxy before it, gives the same page again and again"
+            )
+        yield page
+
+
 def outlives_errors(iterator: Iterator[object]) -> bool:
     """Return whether ``next`` may be called again on `iterator` after it raised, to ask for the same page again."""
     return getattr(iterator, "outlives_errors", False)

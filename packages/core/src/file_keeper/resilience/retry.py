@@ -25,6 +25,7 @@ from ..backend import (
     Source,
     Wrapper,
     WriteOptions,
+    advancing,
     outlives_errors,
     place_in,
     was_look,
@@ -346,7 +347,7 @@ class Retry(Wrapper):
         first = start(start_after)
         if self.limits.order == "none" and not outlives_errors(first):
             # Nothing tells where an unordered listing stood. It is sorted by directories anyway: one is got again.
-            yield from self._repeat(lambda: list(start(start_after)))
+            yield from self._repeat(lambda: list(advancing(start(start_after))))
         else:
             yield from self._resumed(start, first, start_after)
 

@@ -241,7 +241,8 @@ class Atomic(Base):
     def _won(self, storage: Storage, location: str, size: int, winners: list[int]) -> None:
         content = storage.content(location)
         assert len(content) == size
-        if self.gap("atomic_create"):
+        in_parts = size > storage.settings.part_size
+        if self.gap("atomic_create") or (in_parts and self.gap("atomic_complete")):
             assert winners
             assert not size or content in {contestant(size, number) for number in winners}
         else:

@@ -23,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., None])
 GAPS = {
     "atomic_create": "without a condition of the provider, of several writers at once more than one may win; a file "
     "that stands there already is still refused",
+    "atomic_complete": "the condition of an upload in parts is looked at before its end is written: of several that "
+    "end at once more than one may win",
     "conditions": "a version cannot be named to the provider: a change between a look and a write may be overwritten, "
     "a change that was there before is still told",
     "all_or_nothing": "what was sent before a failure may stay; the caller still gets the error, and the next upload "
