@@ -7,6 +7,8 @@ import dataclasses
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -321,3 +323,28 @@ def test_a_storage_travels(moto_server: S3Server, storage_on: OnServer) -> None:
     storage.upload("a", b"1")
     with pickle.loads(pickle.dumps(storage)) as twin:
         assert twin.content("a") == b"1"
+
+
+MANY = """
+import resource
+import file_keeper as fk
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+def make(number):
+    storage = fk.make_storage(f"s{number}", {"type": "file_keeper:s3", "bucket": "b", "key": "k", "secret": "s",
+                                             "region": "us-east-1", "public_endpoint": "https://cdn.example"})
+    storage.permanent_link("a"), storage.signed("download", 60, "a")
+    return storage
+
+kept = [make(0)]
+before = peak()
+kept += [make(number) for number in range(1, 101)]
+print(peak() - before)
+"""
+
+
+def test_a_hundred_storages_share_what_describes_the_service() -> None:
+    ran = subprocess.run([sys.executable, "-c", MANY], check=True, capture_output=True, text=True)
+    assert float(ran.stdout) < 100  # MiB, of 300 clients; each read it for itself once, 12 MiB every time

@@ -24,7 +24,7 @@ from .settings import S3Settings, make_client, make_session, service_at
 
 
 class Clients:
-    """boto3's clients, by what they are for.
+    """botocore's clients, by what they are for.
 
     :param given: with references in it; they are read when a client is made
     """
@@ -89,7 +89,7 @@ class Clients:
         settings = self.settings
         if settings.client is not None:
             return settings.client
-        client = make_client(self._boto3(), settings)
+        client = make_client(self._own_session(), settings)
         url = str(client.meta.endpoint_url)
         ambient = not settings.key and not settings.anonymous
         try:
@@ -107,9 +107,9 @@ class Clients:
             public = f"{parts.scheme}://{parts.netloc}"
         elif self.settings.client is not None:
             public = str(self.settings.client.meta.endpoint_url)
-        return make_client(self._boto3(), self.settings, public, plain=plain)
+        return make_client(self._own_session(), self.settings, public, plain=plain)
 
-    def _boto3(self) -> Any:
+    def _own_session(self) -> Any:
         if self._session is None:
             self._session = make_session(self.settings)
         return self._session
