@@ -13,7 +13,7 @@ import pytest
 
 pytest_plugins = ["emulators.fixtures", "emulators.gcs_double.fixtures", "emulators.storages"]
 
-FULL = frozenset(("field", "install", "swap", "testing", "types"))
+FULL = frozenset(("field", "infra", "install", "swap", "testing", "types"))
 """The folders of the full tier."""
 
 

@@ -66,6 +66,7 @@ VERBS: dict[str, Callable[[AzureBackend], Any]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_no_verb_takes_a_strangers_answer_for_a_success(

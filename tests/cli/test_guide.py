@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no bash")
 @pytest.mark.parametrize("page", ["docs/guides/command.md", "packages/cli/README.md"])
 def test_the_blocks_run(page, tmp_path):

@@ -40,6 +40,7 @@ class TestDouble(Conformance):
 
 
 @pytest.mark.full
+@pytest.mark.full
 class TestDoubleInParts(Conformance):
     """With concurrency asked for: what is large goes in parts that are composed, not in a session."""
 
@@ -53,6 +54,7 @@ class TestDoubleInParts(Conformance):
         return {**settings_on(gcs_double_server), "max_concurrency": 4}
 
 
+@pytest.mark.full
 @pytest.mark.full
 class TestEmulator(Conformance):
     """A server that is not ours, and forgives much."""

@@ -45,6 +45,7 @@ class TestLocal(Conformance):
 
 
 @pytest.mark.full
+@pytest.mark.full
 class TestS3(Conformance):
     gaps: ClassVar = {
         "atomic_create": "the driver cannot say If-None-Match: a look, then the write",
@@ -73,6 +74,7 @@ class TestS3(Conformance):
         }
 
 
+@pytest.mark.full
 @pytest.mark.full
 class TestAzure(Conformance):
     gaps: ClassVar = {

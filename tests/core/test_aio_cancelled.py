@@ -176,6 +176,7 @@ async def test_a1_a_synchronous_source_that_never_ends(fresh_settings: Any) -> N
         assert storage.cleanup_uploads(0) == 0
 
 
+@pytest.mark.full
 async def test_a1_on_s3(fresh_settings: Any) -> None:
     with make_storage("s3", fresh_settings("s3")) as storage:
         for source in (endless, lambda begun: waiting(b"x" * (11 << 20), begun)):
@@ -299,6 +300,7 @@ def run(main: Callable[[], Any]) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("times", [1, 2, 5])
 @pytest.mark.parametrize("source", ["asynchronous", "synchronous"])
 @pytest.mark.parametrize("moment", MOMENTS)

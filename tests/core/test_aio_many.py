@@ -19,7 +19,7 @@ from core.aio_tools import PART, KiB, chunks, hooked, memory, reached, wait_for_
 from file_keeper import Storage, exc, make_storage
 from file_keeper.types import BatchProgress
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.full]
 
 BODY = random.Random(0).randbytes(3 * PART + 1000)
 

@@ -123,6 +123,7 @@ def test_a_writer_in_a_daemon_thread(kind: str, version: str, tmp_path: Path) ->
     assert left(tmp_path) == [] or kind == "parts"
 
 
+@pytest.mark.full
 @everywhere
 @kinds
 def test_an_upload_in_a_daemon_thread(kind: str, version: str, tmp_path: Path) -> None:

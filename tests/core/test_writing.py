@@ -199,6 +199,7 @@ def test_through_wrappers(way: Callable[..., None], storage: Storage) -> None:
     assert content == b"a,b\r\nc,d\r\n"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [0, 1, 40_000])
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), GeneratorExit()])
 @pytest.mark.parametrize("way", WAYS)

@@ -52,6 +52,7 @@ def write_for_ever(backend: FsBackend) -> None:
         backend.delete(f"f/copy{(number + 1) % 3}")
 
 
+@pytest.mark.full
 def test_at_random_moments(root: Path, kind: dict[str, Any]) -> None:
     backend = build(root, **kind)
     chance = random.Random(7)

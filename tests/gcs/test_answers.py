@@ -130,6 +130,7 @@ VERBS: dict[str, Callable[[GcsBackend], Any]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("known", [False, True], ids=["first", "known"])
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("stranger", STRANGERS)

@@ -63,6 +63,7 @@ VERBS: dict[str, Callable[[S3Backend], Any]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("known", [False, True], ids=["first", "known"])
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("stranger", STRANGERS)
