@@ -256,7 +256,7 @@ class AzureBackend(Backend[AzureSettings]):
         return Part(number=number, size=memoryview(body).nbytes, etag=name)
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
-        """Tell the parts that are there; see ``docs/decisions/azure.md`` for what cannot be told.
+        """Return the parts that are there; see ``docs/decisions/azure.md`` for what cannot be told.
 
         :raises MissingFileError: the upload was completed or removed, has expired, or its parts were dropped when
             somebody else wrote to the location
@@ -282,7 +282,7 @@ class AzureBackend(Backend[AzureSettings]):
         return bool(blocks.started_at(upload.id)) and self._ended.add(upload.id)
 
     def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
-        """Tell the uploads of this library to names that have no content yet; one request more for each name.
+        """Return the uploads of this library to names that have no content yet; one request more for each name.
 
         Uploads that are to replace a blob cannot be found this way: the service does not tell of them.
         """

@@ -91,7 +91,7 @@ def _serialized(boundary: str, number: int, request: HttpRequest) -> str:
 
 
 def _parsed(body: bytes, headers: Mapping[str, str], requests: Sequence[HttpRequest]) -> list[SubAnswer]:
-    """Give the answers in the order of the requests. :raises ValueError: when that cannot be told"""
+    """Return the answers in the order of the requests. :raises ValueError: when that cannot be told"""
     head = f"Content-Type: {headers.get('Content-Type', '')}\r\n\r\n".encode()
     message = email.parser.BytesParser().parsebytes(head + body)
     if not message.is_multipart():

@@ -50,22 +50,22 @@ def new_id() -> str:
 
 
 def started_at(upload: str) -> float:
-    """Give the moment that an upload was begun, in seconds since 1970; 0 for what is not an id of ours."""
+    """Return the moment that an upload was begun, in seconds since 1970; 0 for what is not an id of ours."""
     return int(upload[2:14], 16) / 1000 if _ID.fullmatch(upload) else 0.0
 
 
 def block_id(upload: str, number: int) -> str:
-    """Give the id of a part's block, as it is sent: all have one length, as the service demands of one name."""
+    """Return the id of a part's block, as it is sent: all have one length, as the service demands of one name."""
     return base64.b64encode(f"{upload}{number:06d}".encode()).decode("ascii")
 
 
 def parts_of(upload: str, blocks: Iterable[Block]) -> Iterator[Block]:
-    """Give the blocks of one upload, in the order of their numbers."""
+    """Return the blocks of one upload, in the order of their numbers."""
     yield from sorted(block for block in blocks if block[0].startswith(upload) and block[0][len(upload) :].isdigit())
 
 
 def uploads_of(blocks: Iterable[Block]) -> list[str]:
-    """Give the uploads of ours that blocks belong to, the oldest first."""
+    """Return the uploads of ours that blocks belong to, the oldest first."""
     return sorted({name[:-6] for name, _ in blocks if started_at(name[:-6])})
 
 
@@ -80,7 +80,7 @@ class Ended:
         return upload in self._ids
 
     def add(self, upload: str) -> bool:
-        """Remember one; tell whether it is new."""
+        """Remember one; return whether it is new."""
         with self._lock:
             if upload in self._ids:
                 return False

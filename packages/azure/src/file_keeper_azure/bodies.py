@@ -57,7 +57,7 @@ class BodyStream(io.RawIOBase):
         return chunk
 
     def close(self) -> None:
-        """Give the connection back; one that still has bytes on it is closed."""
+        """Return the connection to the pool; one that still has bytes on it is closed."""
         if not self.closed:
             self._rest = memoryview(b"")
             if self._response is not None:

@@ -76,7 +76,7 @@ class Copier:
         return written(key, source.size, options, answered, digests)
 
     def _own(self, key: str, options: WriteOptions) -> Headers | None:
-        """Give what is told of a copy of this very call that is not done, the answer to whose beginning was lost."""
+        """Return what is told of a copy of this very call that is not done, the answer to whose beginning was lost."""
         token = options.metadata.get("fk_token", "")
         try:
             found = self.wire.send(GET_PROPERTIES, key).headers
@@ -114,14 +114,14 @@ class Copier:
         raise exc.StorageError(f"the service could not copy: {redact(why)}; nothing is left of the copy")
 
     def _state(self, key: str, copy_id: str) -> Headers:
-        """Give what is told of the target. :raises ChangedFileError: another writer replaced it"""
+        """Return what is told of the target. :raises ChangedFileError: another writer replaced it"""
         found = self.wire.send(GET_PROPERTIES, key).headers
         if found.get("x-ms-copy-id", "") != copy_id:
             raise exc.ChangedFileError("another writer replaced the target while the service was still copying")
         return found
 
     def _withdraw(self, key: str, copy_id: str) -> Headers:
-        """End a copy and remove what it left, unless it is done after all; give what was told of the target last."""
+        """End a copy and remove what it left, unless it is done after all; return what was told of the target last."""
         try:
             self.wire.send(ABORT_COPY, key, {"copyid": copy_id}, {"x-ms-copy-action": "abort"})
         except HttpResponseError as error:
@@ -150,7 +150,7 @@ class Copier:
         raise AssertionError("the last attempt returns or raises")
 
     def _source(self, source: ObjectInfo) -> dict[str, str]:
-        """Give the headers that name a source, let the service read it, and pin its version."""
+        """Return the headers that name a source, let the service read it, and pin its version."""
         address, headers = self.wire.address(source.key), dict[str, str]()
         if signature := self.wire.given_signature():
             address += f"?{signature}"
@@ -175,7 +175,7 @@ class Copier:
         ]
 
     def _stage(self, sources: Sequence[ObjectInfo], key: str, tail: Buffer) -> list[str]:
-        """Bring all blocks to where they can be committed from; give their ids in order."""
+        """Bring all blocks to where they can be committed from; return their ids in order."""
         upload, pieces = blocks.new_id(), self._pieces(sources)
         names = [blocks.block_id(upload, number) for number in range(len(pieces) + bool(tail))]
         if tail:

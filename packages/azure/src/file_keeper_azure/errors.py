@@ -138,7 +138,7 @@ def scrub(error: BaseException) -> list[BaseException]:
 
 
 def code_of(error: HttpResponseError) -> str:
-    """Give the service's code of an error, ``""`` where it told none."""
+    """Return the service's code of an error, ``""`` where it told none."""
     code: Any = getattr(error, "error_code", None)
     if not code and error.response is not None:
         code = cast("Any", error.response).headers.get("x-ms-error-code", "")

@@ -11,28 +11,28 @@ from . import listing
 
 
 def quoted(etag: str) -> str:
-    """Give an etag as headers carry it."""
+    """Return an etag as headers carry it."""
     return f'"{etag}"'
 
 
 def pinned(etag: str) -> dict[str, str]:
-    """Give the condition that the blob is still this version; none without an etag."""
+    """Return the condition that the blob is still this version; none without an etag."""
     return {"If-Match": quoted(etag)} if etag else {}
 
 
 def metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Give metadata as headers."""
+    """Return metadata as headers."""
     return {f"x-ms-meta-{name}": value for name, value in metadata.items()}
 
 
 def attributes(options: WriteOptions) -> dict[str, str]:
-    """Give the headers that carry type, headers and metadata of what is written."""
+    """Return the headers that carry type, headers and metadata of what is written."""
     named = {f"x-ms-blob-{name.lower()}": value for name, value in options.headers.items()}
     return {"x-ms-blob-content-type": options.content_type, **named, **metadata_headers(options.metadata)}
 
 
 def conditions(options: WriteOptions) -> dict[str, str]:
-    """Give the condition under which the service is to write."""
+    """Return the condition under which the service is to write."""
     if options.if_absent:
         return {"If-None-Match": "*"}
     return pinned(options.if_match)

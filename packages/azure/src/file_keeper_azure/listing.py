@@ -149,7 +149,7 @@ def parse_page(body: bytes, *, uncommitted: bool = False) -> Answered:
 
 
 def digests_of(content_md5: str, blob_type: str) -> Mapping[str, str]:
-    """Give the MD5 that the service keeps of a blob. Of page and append blobs it is not kept up to date."""
+    """Return the MD5 that the service keeps of a blob. Of page and append blobs it is not kept up to date."""
     value = hashing.from_base64(content_md5, "md5") if content_md5 and blob_type == "BlockBlob" else ""
     return {"md5": value} if value else {}
 

@@ -201,7 +201,7 @@ def account(settings: AzureSettings) -> Account:
 
 
 def name_of(url: str) -> str:
-    """Tell the account's name by its address: the first label of Azure's own hosts, else the path (emulators)."""
+    """Return the account's name by its address: the first label of Azure's own hosts, else the path (emulators)."""
     parts = urlsplit(url)
     host, _, rest = (parts.hostname or "").partition(".")
     if rest.startswith(("blob.", "privatelink.blob.")) or ".blob." in rest:

@@ -60,7 +60,7 @@ class Signer:
     def signature(
         self, key: str, permission: str, duration: float, headers: Mapping[str, str | None] | None = None
     ) -> str:
-        """Give the query that allows what `permission` says with a blob, for `duration` seconds from now.
+        """Return the query that allows what `permission` says with a blob, for `duration` seconds from now.
 
         :param headers: ``content_type`` and ``content_disposition`` that an answer is to have
         :raises UnsupportedOperationError: there is nothing to sign with, or it does not last so long
@@ -91,7 +91,7 @@ class Signer:
         return generate_blob_sas(self._account, self._wire.name, key, **named)
 
     def _delegation_key(self, now: datetime, expiry: datetime) -> UserDelegationKey:
-        """Give a key that is valid until `expiry`; one request in some days."""
+        """Return a key that is valid until `expiry`; one request in some days."""
         with self._lock:
             if self._key is None or self._key_until < expiry:
                 until = now + KEY_LIFE
@@ -110,7 +110,7 @@ class Signer:
             self._wire.read(GET_DELEGATION_KEY, response, _check_key)
 
     def bearer(self) -> str:
-        """Give a token for the source of a copy, ``""`` where the credential is none of tokens."""
+        """Return a token for the source of a copy, ``""`` where the credential is none of tokens."""
         credential: TokenSource | None = self._wire.credential
         return credential.get_token(SCOPE).token if hasattr(credential, "get_token") and credential else ""
 

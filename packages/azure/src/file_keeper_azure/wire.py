@@ -35,7 +35,7 @@ Headers = Mapping[str, str]
 
 
 def crc64(body: Buffer) -> str:
-    """Give the checksum of a body for ``x-ms-content-crc64``: CRC-64/NVME, little-endian, in base64.
+    """Return the checksum of a body for ``x-ms-content-crc64``: CRC-64/NVME, little-endian, in base64.
 
     It is some fifteen times as fast as an MD5, and the service compares it before it takes the body.
     """
@@ -85,17 +85,17 @@ class Wire:
         """Whether the service was not seen to copy in the background what was to be done when it answers."""
 
     def address(self, key: str = "", base: str = "") -> str:
-        """Give the plain address of a blob, or of the container."""
+        """Return the plain address of a blob, or of the container."""
         return f"{base or self.base}/{quote(key, safe='~/')}" if key else base or self.base
 
     def given_signature(self) -> str:
-        """Give the signature that all requests are made with, ``""`` when there is another right, or none."""
+        """Return the signature that all requests are made with, ``""`` when there is another right, or none."""
         if isinstance(self.credential, AzureSasCredential):
             return self.credential.signature.lstrip("?")
         return self.signature
 
     def url(self, request: Request, key: str = "", query: Mapping[str, str] | None = None) -> str:
-        """Give the address of a request, with the signature that all are made with."""
+        """Return the address of a request, with the signature that all are made with."""
         pairs = [f"{name}={quote(value, safe='')}" for name, value in {**request.query, **(query or {})}.items()]
         if self.signature:
             pairs.append(self.signature)
@@ -152,7 +152,7 @@ class Wire:
         raise error
 
     def read(self, request: Request, response: Any, parse: Callable[[bytes], T]) -> T:
-        """Give what a parser finds in an answer.
+        """Return what a parser finds in an answer.
 
         :raises ConnectionError: when that is not what the service answers
         """

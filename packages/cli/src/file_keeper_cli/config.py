@@ -50,11 +50,11 @@ class Address:
         return self.location.rpartition("/")[2]
 
     def is_folder(self) -> bool:
-        """Tell whether it names a place for files rather than a file."""
+        """Return whether it names a place for files rather than a file."""
         return not self.location or self.location.endswith("/")
 
     def within(self, name: str) -> Address:
-        """Give the address of `name` in this folder."""
+        """Return the address of `name` in this folder."""
         folder = self.location if self.is_folder() else self.location + "/"
         return Address(self.storage, folder + name)
 
@@ -63,7 +63,7 @@ class Address:
 
 
 def parse_value(text: str) -> Any:
-    """Give the value of an option: the text as it is, or JSON when it begins as JSON does (``{``, ``[``, ``"``)."""
+    """Return the value of an option: the text as it is, or JSON when it begins as JSON does (``{``, ``[``, ``"``)."""
     if not text.startswith(("{", "[", '"')):
         return text
     try:
@@ -92,7 +92,7 @@ def assign(settings: dict[str, Any], text: str, *, shown: str = "--set") -> None
 
 
 def parse_sets(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Give the settings that ``--set [STORAGE:]key=value`` make, by storage."""
+    """Return the settings that ``--set [STORAGE:]key=value`` make, by storage."""
     storages: dict[str, dict[str, Any]] = {}
     for text in texts:
         key = text.partition("=")[0]
@@ -103,7 +103,7 @@ def parse_sets(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def parse_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Give the settings in ``FILE_KEEPER_STORAGE[_NAME]``, by the part behind ``_``, in lower case.
+    """Return the settings in ``FILE_KEEPER_STORAGE[_NAME]``, by the part behind ``_``, in lower case.
 
     :raises InvalidStorageConfigurationError: naming the variable
     """
@@ -160,7 +160,7 @@ class Storages:
         self._made: dict[str, fk.Storage] = {}
 
     def configured(self) -> dict[str, Configured]:
-        """Give what is configured, by name: the file, over it the environment, over it ``--set``."""
+        """Return what is configured, by name: the file, over it the environment, over it ``--set``."""
         if self._configured is None:
             found: dict[str, Configured] = {}
             path = configuration.find_config()
@@ -177,7 +177,7 @@ class Storages:
         return self._configured
 
     def get(self, name: str) -> fk.Storage:
-        """Give the storage of that name.
+        """Return the storage of that name.
 
         :raises UnknownStorageError: listing the names that are known
         """

@@ -50,7 +50,7 @@ class Report:
 
 
 def generated(size: int) -> Iterator[bytes]:
-    """Give `size` bytes that do not compress, the same ones every time, in pieces of no particular length."""
+    """Return `size` bytes that do not compress, the same ones every time, in pieces of no particular length."""
     source = random.Random("file-keeper")
     left = size
     while left:
@@ -101,7 +101,7 @@ def _remove(storage: fk.Storage, locations: Sequence[str], output: Output) -> No
 
 
 def _place(storage: fk.Storage) -> str:
-    """Say where the files lie, to people."""
+    """Print where the files lie."""
     from file_keeper_fs import FsSettings
 
     settings = storage.settings
@@ -159,7 +159,7 @@ def _run(storage: fk.Storage, files: Mapping[str, str], size: int, output: Outpu
 
 
 def differences(reports: Sequence[Report]) -> list[str]:
-    """Say what differs between storages: order, sizes, types, hashes; and what went wrong in one."""
+    """Return what differs between storages: order, sizes, types, hashes; and what went wrong in one."""
     found = [problem for report in reports for problem in report.problems]
     for report in reports[1:]:
         first = reports[0]
@@ -215,7 +215,7 @@ class _Steps:
 
 
 def choose_files(folder: str) -> list[str]:
-    """Give a few files of a folder to show: those called README first, nothing hidden, nothing huge."""
+    """Return a few files of a folder to show: those called README first, nothing hidden, nothing huge."""
     with os.scandir(folder) as entries:
         names = [
             entry.name
@@ -231,7 +231,7 @@ def choose_files(folder: str) -> list[str]:
 
 
 def name_files(paths: Sequence[str]) -> dict[str, str]:
-    """Give a location to each path: where it lies from here, or its name if it lies elsewhere.
+    """Return a location for each path: where it lies from here, or its name if it lies elsewhere.
 
     :raises FileNotFoundError: when one is not there
     """
@@ -295,7 +295,7 @@ def _own_folder(path: str) -> str:
 
 
 def _shared_settings(given: Mapping[str, Any], stack: ExitStack, *, keep: bool) -> dict[str, Any]:
-    """Give the dictionary of all types; the folder of fs is removed with `stack`, unless kept."""
+    """Return the dictionary of all types; the folder of fs is removed with `stack`, unless kept."""
     settings: dict[str, Any] = {"initialize": True, **given}
     path = str(given.get("path", ""))
     if "bucket" not in given and "path" not in given:

@@ -42,7 +42,7 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 
 def exit_code(error: BaseException) -> int:
-    """Give the exit code of an error."""
+    """Return the exit code of an error."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), OTHER)
 
 
@@ -54,7 +54,7 @@ def about_one_file(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """Say an error to people, in one line."""
+    """Format an error for people, in one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, exc.FilesError | UsageError):
@@ -65,7 +65,7 @@ def describe(error: BaseException) -> str:
 
 
 def as_record(error: BaseException) -> dict[str, Any]:
-    """Say an error to programs."""
+    """Format an error for programs."""
     record: dict[str, Any] = {"error": type(error).__name__, "exit_code": exit_code(error), "message": describe(error)}
     if isinstance(error, exc.FilesError):
         record["message"] = error.message or describe(error)

@@ -31,7 +31,7 @@ Overwrite = Annotated[
 def expand(
     session: Session, texts: Iterable[str], *, recursive: bool = False, glob: str = "", settled: bool = False
 ) -> Iterator[tuple[Address, str]]:
-    """Give the files that are meant, each with its name relative to what was asked for.
+    """Return the files that are meant, each with its name relative to what was asked for.
 
     :param settled: take the whole listing before giving the first: what is done writes there too, or removes
     :raises MissingFileError: when a folder or a pattern has none
@@ -69,7 +69,7 @@ def _expected(text: str) -> dict[str, str]:
 
 
 def _sources(files: list[str], recursive: bool) -> Iterator[tuple[str, str]]:
-    """Give what is to be put: path (``-``: stdin), and name in the target folder."""
+    """Return what is to be put: path (``-``: stdin), and name in the target folder."""
     for path in files:
         if path != "-" and os.path.isdir(path):
             if not recursive:

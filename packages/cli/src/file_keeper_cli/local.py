@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 
 def below(folder: str) -> Iterator[tuple[str, str]]:
-    """Give the regular files below a folder: path, and name relative to it with ``/``. Linked folders are not entered.
+    """Return the regular files below a folder: path, and name relative to it with ``/``; no linked folders.
 
     A link that leads nowhere is given too: who opens it is told so, and the other files are not kept from anybody.
 
@@ -31,7 +31,7 @@ def below(folder: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def arriving(path: str, *, overwrite: bool) -> Generator[str]:
-    """Give a path beside `path` to write to; when the block ends well what lies there becomes `path`, at once.
+    """Return a path beside `path` to write to; when the block ends well what lies there becomes `path`, at once.
 
     :raises FileExistsError: when there is a file already; it stays as it is
     :raises OSError: when there is no such folder
@@ -58,7 +58,7 @@ def _existing(path: str) -> FileExistsError:
 
 
 def _publish_new(staged: str, path: str) -> None:
-    """Give `staged` the name `path`, if that is free: the file system decides where it knows links."""
+    """Rename `staged` to `path` if that is free: the file system decides where it supports links."""
     try:
         os.link(staged, path)
     except FileExistsError:

@@ -108,7 +108,7 @@ def url(
         bool, typer.Option("--no-overwrite", help="Of an upload: refuse where there is a file.")
     ] = False,
 ) -> None:
-    """Give an address that works without credentials: for a time, or --permanent.
+    """Return an address that works without credentials: for a time, or --permanent.
 
     Headers that must be sent with it are told on stderr, and by --json.
     """

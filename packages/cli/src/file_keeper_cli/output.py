@@ -24,34 +24,34 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """Give a text that moves no cursor: metadata and messages of a service are whatever somebody wrote there."""
+    """Return a text that moves no cursor: metadata and messages of a service are whatever somebody wrote there."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def file_record(storage: str, file: fk.FileData) -> dict[str, Any]:
-    """Give a file to programs: what :meth:`file_keeper.FileData.as_dict` gives, and the storage it lies in."""
+    """Return a file to programs: what :meth:`file_keeper.FileData.as_dict` gives, and the storage it lies in."""
     record = {"storage": storage, **file.as_dict()}
     del record["storage_data"]
     return record
 
 
 def size_text(size: int) -> str:
-    """Say a size to people."""
+    """Format a size for people."""
     return fk.humanize_filesize(size)
 
 
 def many(number: int, noun: str) -> str:
-    """Say how many: ``1 file``, ``2 files``."""
+    """Format a count: ``1 file``, ``2 files``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def hash_text(file: fk.FileData) -> str:
-    """Say a hash with its algorithm; ``-`` where none is known."""
+    """Format a hash with its algorithm; ``-`` where none is known."""
     return f"{file.algorithm}:{file.hash}" if file.hash else "-"
 
 
 def time_text(moment: datetime | None) -> str:
-    """Say a moment in the time of the place."""
+    """Format a moment in the local time zone."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else "-"
 
 
@@ -100,14 +100,14 @@ class Output:
         sys.stderr.flush()
 
     def console(self) -> Console:
-        """Give a console for tables on stdout; in a pipe they are as wide as their content."""
+        """Return a console for tables on stdout; in a pipe they are as wide as their content."""
         from rich.console import Console
 
         console = Console(highlight=False, markup=False, emoji=False)
         return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=400)
 
     def progress_shown(self) -> bool:
-        """Tell whether somebody looks at stderr."""
+        """Return whether somebody looks at stderr."""
         return not (self.as_json or self.quiet) and sys.stderr.isatty()
 
 

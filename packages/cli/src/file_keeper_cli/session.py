@@ -53,7 +53,7 @@ def common(
     ctx: typer.Context, set_: Set = None, config: Config = "", json: Json = False, quiet: Quiet = False,
     debug: Debug = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Give the common options: those of this command with those given before it."""
+    """Return the common options: those of this command with those given before it."""
     before: dict[str, Any] = ctx.obj or {}
     return {
         "sets": [*before.get("sets", ()), *(set_ or ())],
@@ -77,11 +77,11 @@ class Session:
         self.code = 0
 
     def storage(self, address: Address) -> fk.Storage:
-        """Give the storage of an address."""
+        """Return the storage of an address."""
         return self.storages.get(address.storage)
 
     def file(self, text: str) -> Address:
-        """Give the address of one file. :raises UsageError: when it names none"""
+        """Return the address of one file. :raises UsageError: when it names none"""
         address = Address.parse(text)
         if not address.location:
             raise UsageError(f"{text!r} names no file: a location belongs behind the colon")
@@ -102,7 +102,7 @@ class Session:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """Tell an error; the first decides the exit code."""
+        """Report an error; the first decides the exit code."""
         self.output.error(error)
         self.code = self.code or errors.exit_code(error)
 
@@ -135,7 +135,7 @@ def command(function: Callable[Concatenate[Session, P], None]) -> Callable[..., 
 
 
 def _run(function: Callable[..., None], output: Output, sets: list[str], own: dict[str, Any]) -> int:
-    """Run a command; give its exit code."""
+    """Run a command; return its exit code."""
     storages: Storages | None = None
     try:
         session = Session(output, sets)

@@ -24,7 +24,7 @@ _QUERY = re.compile(r"(://[^?\s]*\?)\S+")
 
 
 def masked(settings: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
-    """Give settings that may be shown.
+    """Return settings that may be shown.
 
     References show where a secret stands, so they may. Blocks may hold anything: of them only the names.
 
@@ -50,7 +50,7 @@ def _without_secrets(text: str) -> str:
 
 
 def _about(name: str, configured: Configured) -> dict[str, Any]:
-    """Give what may be told of a storage; ``problem`` says why it cannot be used."""
+    """Return what may be told of a storage; ``problem`` says why it cannot be used."""
     kind = configured.settings.get("type", "")
     options = fk.Settings.options()
     problem = ""

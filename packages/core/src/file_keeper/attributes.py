@@ -119,7 +119,7 @@ def encode(metadata: Mapping[str, str], limits: Limits, algorithm: str) -> dict[
 
 
 def decode(raw: Mapping[str, str]) -> dict[str, str]:
-    """Give the user's metadata out of its encoded form; what is ours is left out."""
+    """Return the user's metadata out of its encoded form; what is ours is left out."""
     result: dict[str, str] = {}
     for sent, value in raw.items():
         key = _user_key(sent)
@@ -135,7 +135,7 @@ def decode(raw: Mapping[str, str]) -> dict[str, str]:
 
 
 def record(digests: Mapping[str, str], algorithm: str, native: Iterable[str], limits: Limits) -> dict[str, str]:
-    """Give the metadata that records a hash which the provider itself does not keep; none when it does."""
+    """Return the metadata that records a hash which the provider itself does not keep; none when it does."""
     value = digests.get(algorithm, "")
     if not value or algorithm in native or not limits.metadata:
         return {}
@@ -145,7 +145,7 @@ def record(digests: Mapping[str, str], algorithm: str, native: Iterable[str], li
 
 
 def recorded(raw: Mapping[str, str]) -> dict[str, str]:
-    """Give the hashes that metadata records, algorithm to hex."""
+    """Return the hashes that metadata records, algorithm to hex."""
     result: dict[str, str] = {}
     raw = _own(raw)
     algorithm, _, value = raw.get(HASH, "").partition(":")
@@ -181,7 +181,7 @@ _PREFERRED = ("md5", "sha256", "sha512", "sha1", "crc64nvme", "crc32c")
 
 
 def pick(digests: Mapping[str, str], algorithm: str) -> tuple[str, str]:
-    """Give the one hash to show, with its algorithm: the wanted one, else the best that there is."""
+    """Return the one hash to show, with its algorithm: the wanted one, else the best that there is."""
     for name in (algorithm, *_PREFERRED, *sorted(digests)):
         if name in digests:
             return digests[name], name
@@ -189,7 +189,7 @@ def pick(digests: Mapping[str, str], algorithm: str) -> tuple[str, str]:
 
 
 def all_digests(info: ObjectInfo) -> dict[str, str]:
-    """Give what is known of an object's hashes: kept by the provider, or recorded by us."""
+    """Return what is known of an object's hashes: kept by the provider, or recorded by us."""
     return {**recorded(info.metadata), **info.digests}
 
 
@@ -213,7 +213,7 @@ _ATTR_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 def disposition(value: str) -> str:
-    """Give a ``Content-Disposition`` that every client can read: RFC 6266, with RFC 8187 for names beyond ASCII.
+    """Return a ``Content-Disposition`` that every client can read: RFC 6266, with RFC 8187 for names beyond ASCII.
 
     ``attachment; filename="Résumé.pdf"`` gets an ASCII stand-in for old clients beside the real name.
 
@@ -236,7 +236,7 @@ def disposition(value: str) -> str:
 
 
 def check_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """Give headers with their names in the usual spelling.
+    """Return headers with their names in the usual spelling.
 
     :raises ContentError: for other headers than the four that are kept, and for values that cannot be sent
     """

@@ -54,10 +54,10 @@ class Call:
             raise CallCancelled
 
     def source_ended(self) -> None:
-        """Be told that the source of the upload is read to its end."""
+        """Record that the source of the upload is read to its end."""
 
     def throttled(self) -> None:
-        """Be told that the service asked to slow down."""
+        """Record that the service asked to slow down."""
 
 
 def check() -> None:
@@ -77,14 +77,14 @@ def sleep(seconds: float) -> None:
 
 
 def source_ended() -> None:
-    """Tell the call that its source is read to its end."""
+    """Record in the call that its source is read to its end."""
     call = _current.get()
     if call is not None:
         call.source_ended()
 
 
 def throttled() -> None:
-    """Tell the call that the service asked to slow down."""
+    """Record in the call that the service asked to slow down."""
     call = _current.get()
     if call is not None:
         call.throttled()

@@ -145,7 +145,7 @@ def _check_trust(path: Path, status: os.stat_result) -> None:
 
 
 def _problem(status: os.stat_result) -> str:
-    """Say who else than the user and root may write a file or a folder; ``""`` when nobody may."""
+    """Return who else than the user and root may write a file or a folder; ``""`` when nobody may."""
     if status.st_uid not in (os.geteuid(), 0):
         return f"belongs to {_user(status.st_uid)}"
     if stat.S_ISLNK(status.st_mode):

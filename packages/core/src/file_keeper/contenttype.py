@@ -287,7 +287,7 @@ def _text(text: bytes, named: str, complete: bool) -> str:
 
 
 def detect(head: bytes | memoryview, name: str = "", *, complete: bool = False) -> str:
-    """Tell the media type of a content.
+    """Return the media type of a content.
 
     Args:
         head: the first bytes of the content, up to ``SNIFF`` of them (more are ignored); empty is an empty content.
@@ -335,14 +335,14 @@ def valid(content_type: str) -> bool:
 
 @functools.cache
 def by_extension() -> mimetypes.MimeTypes:
-    """Give Python's own table of names and types, the system's left out."""
+    """Return Python's own table of names and types, the system's left out."""
     import mimetypes  # only here, and seldom
 
     return mimetypes.MimeTypes(())
 
 
 def by_name(name: str) -> str:
-    """Tell the media type that a name promises, where there is no content yet; ``application/octet-stream`` if none."""
+    """Return the media type that a name promises, where there is no content; ``application/octet-stream`` if none."""
     extension = name.rpartition("/")[2].rpartition(".")[2].lower()
     for table in (_TEXT, _ZIPPED, _COMPOUND, _UNSIGNED):
         if extension in table:

@@ -98,7 +98,7 @@ class FileData:
         return obj
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain JSON that :meth:`from_dict` turns into an equal object."""
+        """Return plain JSON that :meth:`from_dict` turns into an equal object."""
         record = dataclasses.asdict(self)
         record["modified"] = self.modified.isoformat() if self.modified else None
         return record

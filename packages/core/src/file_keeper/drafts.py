@@ -87,7 +87,7 @@ class Known:
         self._fingerprint = fingerprint
 
     def finish(self, upload: Upload, expected: Mapping[str, str], reader: Reader) -> dict[str, str]:
-        """Check the content when all of it is sent and before it is published; give its hashes."""
+        """Check the content when all of it is sent and before it is published; return its hashes."""
         reader.verify(expected)
         if self._size is not None:
             if self._size != reader.size:

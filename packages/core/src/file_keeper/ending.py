@@ -52,7 +52,7 @@ _open: weakref.WeakSet[Abandonable] = weakref.WeakSet()
 
 @contextlib.contextmanager
 def transfer() -> Generator[Transfer]:
-    """Be known as under way; the transfer given is asked now and then whether to stop."""
+    """Register as under way; the transfer given is asked now and then whether to stop."""
     mine = Transfer()
     _under_way.add(mine)
     try:

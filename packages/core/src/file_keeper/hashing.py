@@ -56,7 +56,7 @@ class _Crc:
 
 @functools.cache
 def digest_size(algorithm: str) -> int:
-    """Give the length in bytes of a digest; 0 for an algorithm that is unknown or has no fixed length."""
+    """Return the length in bytes of a digest; 0 for an algorithm that is unknown or has no fixed length."""
     if algorithm in CRCS:
         return CRCS[algorithm]
     if algorithm not in hashlib.algorithms_available:
@@ -82,7 +82,7 @@ def new(algorithm: str) -> Hasher:
 
 
 def check(value: str, algorithm: str) -> str:
-    """Give a declared hash in its one form, lower-case hex.
+    """Return a declared hash in its one form, lower-case hex.
 
     :raises StorageDataError: when it cannot be a hash under `algorithm`
     """
@@ -93,13 +93,13 @@ def check(value: str, algorithm: str) -> str:
 
 
 def is_hex(value: str, algorithm: str) -> bool:
-    """Tell whether a text can be the hex of a digest under `algorithm`."""
+    """Return whether a text can be the hex of a digest under `algorithm`."""
     size = digest_size(algorithm)
     return bool(size) and re.fullmatch(f"[0-9A-Fa-f]{{{2 * size}}}", value) is not None
 
 
 def combine(algorithm: str, first: str, second: str, second_size: int) -> str:
-    """Give the CRC of two contents one after the other, out of the CRC of each.
+    """Return the CRC of two contents one after the other, out of the CRC of each.
 
     :param second_size: bytes of the second content
     """
@@ -108,12 +108,12 @@ def combine(algorithm: str, first: str, second: str, second_size: int) -> str:
 
 
 def to_base64(hexdigest: str) -> str:
-    """Give the base64 of a digest, the form that HTTP headers carry."""
+    """Return the base64 of a digest, the form that HTTP headers carry."""
     return base64.b64encode(bytes.fromhex(hexdigest)).decode("ascii")
 
 
 def from_base64(value: str, algorithm: str) -> str:
-    """Give the hex of a digest in base64; ``""`` when it cannot be one under `algorithm`."""
+    """Return the hex of a digest in base64; ``""`` when it cannot be one under `algorithm`."""
     try:
         digest = base64.b64decode(value, validate=True)
     except ValueError:

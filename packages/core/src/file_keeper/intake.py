@@ -18,7 +18,7 @@ from .upload import Upload
 
 
 def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int]:
-    """Give the sizes of the parts of an upload, one after the other.
+    """Return the sizes of the parts of an upload, one after the other.
 
     A known size is cut into equal parts. Of an unknown size the part doubles after each tenth of the provider's number
     of parts, so that any size that the provider can hold fits, unless it wants equal parts.
@@ -44,7 +44,7 @@ def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int
 
 
 def monotonic(progress: Progress) -> Progress:
-    """Give a progress callback that is told only of what is new, whatever begins again beneath it."""
+    """Return a progress callback that is told only of what is new, whatever begins again beneath it."""
     told = -1
 
     def tell(done: int, total: int | None) -> None:
@@ -139,7 +139,7 @@ class Reader(Tally):
         return count
 
     def tell(self, done: int) -> None:
-        """Tell the user's callback how many bytes are sent; it may raise, which cancels the upload."""
+        """Report the bytes sent to the user's callback; it may raise, which cancels the upload."""
         if self._progress is not None:
             self._progress(done, self._upload.size)
 
@@ -158,7 +158,7 @@ class Pipe:
         self._ended = self._aborted = self._stopped = False
 
     def acquire(self) -> memoryview | None:
-        """Give a buffer to fill; ``None`` when nobody drains any more."""
+        """Return a buffer to fill; ``None`` when nobody drains any more."""
         with self._changed:
             while not (self._free or self._unmade or self._stopped):
                 self._changed.wait()
@@ -173,7 +173,7 @@ class Pipe:
         self._set(lambda: self._full.append(filled))
 
     def end(self, digests: dict[str, str]) -> None:
-        """Say that all is sent and in order."""
+        """Record that all is sent and in order."""
         self.digests = digests
         self._set(lambda: setattr(self, "_ended", True))
 
@@ -182,7 +182,7 @@ class Pipe:
         self._set(lambda: setattr(self, "_aborted", True))
 
     def stop(self) -> None:
-        """Say that nobody drains any more."""
+        """Record that nobody drains any more."""
         self._set(lambda: setattr(self, "_stopped", True))
 
     def _set(self, change: Callable[[], object]) -> None:
@@ -254,6 +254,6 @@ class Direct:
 
 
 def fill_piece(reader: Reader, buffer: bytearray) -> memoryview:
-    """Give a buffer filled as far as the content goes."""
+    """Return a buffer filled as far as the content goes."""
     view = memoryview(buffer)
     return view[: reader.fill(view)]

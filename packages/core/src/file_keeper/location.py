@@ -28,7 +28,7 @@ _SPECIAL = frozenset((".", "..", RESERVED))
 
 
 def problem(location: str, *, room: int = MAX_KEY) -> str:
-    """Say what is wrong with a location; ``""`` if nothing is.
+    """Return what is wrong with a location; ``""`` if nothing is.
 
     :param room: bytes that a location may have, the storage's ``path`` taken off
     """
@@ -79,7 +79,7 @@ def normalize_path(path: str, what: str = "path") -> str:
 
 
 def are_plain(locations: Sequence[str], *, room: int) -> bool:
-    """Tell at a glance that nothing can be wrong with any of these; when in doubt it is not plain.
+    """Return whether nothing can be wrong with any of these, found out at a glance; ``False`` in doubt.
 
     One look at many names costs a fraction of a look at each.
     """

@@ -46,7 +46,7 @@ def is_seekable(stream: Any) -> bool:
 
 
 def fill(stream: Readable, target: memoryview) -> int:
-    """Read until `target` is full or the source ends; give the number of bytes read.
+    """Read until `target` is full or the source ends; return the number of bytes read.
 
     Short reads are put together, so a source may give as little as it likes at a time.
 
@@ -105,11 +105,11 @@ class IterableBytesReader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Give the number of bytes that were read."""
+        """Return the number of bytes that were read."""
         return self._taken - len(self._rest)
 
     def _next(self) -> Buffer:
-        """Give what is left over or the next chunk that is not empty; ``b""`` at the end."""
+        """Return what is left over or the next chunk that is not empty; ``b""`` at the end."""
         if rest := self._rest:
             self._rest = b""
             return rest
@@ -135,13 +135,13 @@ class IterableBytesReader(io.RawIOBase):
         raise StopIteration
 
     def peek(self, size: int = CHUNK) -> bytes:
-        """Give up to `size` bytes without moving on."""
+        """Return up to `size` bytes without moving on."""
         head = bytes(self.read(size))
         self._rest = head + bytes(self._rest)
         return head
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Give `size` bytes, fewer only at the end; all that is left for -1."""
+        """Return `size` bytes, fewer only at the end; all that is left for -1."""
         if size is None or size < 0:
             size = sys.maxsize
         if not size:
@@ -341,7 +341,7 @@ class HashingReader:
         return chunk
 
     def get_hash(self) -> str:
-        """Give the hash of what was read so far, as lower-case hex."""
+        """Return the hash of what was read so far, as lower-case hex."""
         return self._hasher.hexdigest()
 
     def exhaust(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _chain(backend: Backend[Any], infos: Sequence[ObjectInfo]) -> Iterator[bytes]:
-    """Give the content of several objects one after the other, each pinned to the version seen."""
+    """Return the content of several objects one after the other, each pinned to the version seen."""
     for info in infos:
         if info.size:
             with Reader(backend, info.key, etag=info.etag) as reader:
@@ -34,7 +34,7 @@ def _chain(backend: Backend[Any], infos: Sequence[ObjectInfo]) -> Iterator[bytes
 
 
 def _joined(infos: Sequence[ObjectInfo], algorithm: str) -> dict[str, str]:
-    """Give the hash of contents one after the other, where the algorithm allows it: the CRCs."""
+    """Return the hash of contents one after the other, where the algorithm allows it: the CRCs."""
     if algorithm not in hashing.CRCS:
         return {}
     result = hashing.new(algorithm).hexdigest()
@@ -47,7 +47,7 @@ def _joined(infos: Sequence[ObjectInfo], algorithm: str) -> dict[str, str]:
 
 
 def _options(storage: Base, like: ObjectInfo, parts: Sequence[ObjectInfo]) -> WriteOptions:
-    """Give the options of an object made of `parts` with the attributes of `like`."""
+    """Return the options of an object made of `parts` with the attributes of `like`."""
     wanted = storage.settings.hashing_algorithm
     digests = _joined(parts, wanted)
     plain = storage._attributes_of(like)

@@ -20,13 +20,13 @@ _NAMESPACE = "file-keeper:location"
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Give the directory with its ``/``, and the rest."""
+    """Return the directory with its ``/``, and the rest."""
     at = name.rfind("/") + 1
     return name[:at], name[at:]
 
 
 def _extension(name: str) -> str:
-    """Give the extension with its dot; a dotfile has none."""
+    """Return the extension with its dot; a dotfile has none."""
     return os.path.splitext(_split(name)[1])[1]
 
 
@@ -46,7 +46,7 @@ def datetime_with_extension(name: str, upload: Upload | None) -> str:
 
 
 def fix_extension(name: str, upload: Upload | None) -> str:
-    """Give the name the extension of the upload's content type, if it has none of that type."""
+    """Add the extension of the upload's content type to the name, if it has none of that type."""
     if upload is None:
         raise exc.LocationTransformerError("fix_extension needs the upload")
     types = by_extension()
@@ -76,7 +76,7 @@ def safe_relative_path(name: str, upload: Upload | None) -> str:
 
 
 def _random() -> str:
-    """Give a random UUID, as :func:`uuid.uuid4` does; that module looks at the machine when it is imported."""
+    """Return a random UUID, as :func:`uuid.uuid4` does; that module looks at the machine when it is imported."""
     import uuid
 
     return str(uuid.uuid4())

@@ -140,7 +140,7 @@ class Workers:
             task.run()
 
     def start(self) -> bool:
-        """Start a thread if there is none; tell whether there is one, so that a call may wait for its caller."""
+        """Start a thread if there is none; return whether there is one, so that a call may wait for its caller."""
         if self._host is not None:
             return self._host.start()
         return bool(self._state.threads) or self._grow()

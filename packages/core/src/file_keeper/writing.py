@@ -59,7 +59,7 @@ class _Channel(_Side, io.RawIOBase):
         self._thread: threading.Thread | None = None
 
     def start(self, send: Send) -> bool:
-        """Have a thread send what comes; tell whether one could be started."""
+        """Have a thread send what comes; return whether one could be started."""
 
         def work() -> None:
             try:

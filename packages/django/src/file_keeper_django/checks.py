@@ -21,7 +21,7 @@ Messages = list[checks.CheckMessage]
 
 
 def _ours() -> Iterator[tuple[str, type[FileKeeperStorage], Mapping[str, Any]]]:
-    """Give the entries of STORAGES that are of file-keeper: alias, class and options."""
+    """Return the entries of STORAGES that are of file-keeper: alias, class and options."""
     for alias, entry in cast("dict[str, dict[str, Any]]", settings.STORAGES).items():
         try:
             backend = import_string(entry.get("BACKEND", ""))

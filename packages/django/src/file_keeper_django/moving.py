@@ -106,7 +106,7 @@ class Moving:
         return outcome
 
     def _pairs(self, prefix: str, start_after: str) -> Iterator[tuple[fk.FileData, fk.FileData | None]]:
-        """Give each file of the source with that of its name in the target."""
+        """Return each file of the source with that of its name in the target."""
         others = self.target.files(prefix=prefix, start_after=start_after)
         other = next(others, None)
         for file in self.source.files(prefix=prefix, start_after=start_after):

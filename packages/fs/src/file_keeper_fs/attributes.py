@@ -45,7 +45,7 @@ def identity(st: os.stat_result) -> str:
 
 
 def encode(record: Record, st: os.stat_result) -> bytes:
-    """Give the record of a file as JSON."""
+    """Return the record of a file as JSON."""
     fields: dict[str, Any] = {"size": st.st_size, "mtime_ns": st.st_mtime_ns}
     for field in ("content_type", "digests", "metadata", "headers"):
         if value := getattr(record, field):
@@ -90,7 +90,7 @@ def read_xattr(fd: int, st: os.stat_result) -> Record | None:
 
 
 def write_xattr(fd: int, data: bytes, mode: str) -> bool:
-    """Keep a record as an extended attribute; tell whether that was done.
+    """Keep a record as an extended attribute; return whether that was done.
 
     :param mode: the option ``attributes``
     :raises StorageError: where only extended attributes are wanted and the file system does not take them
@@ -116,10 +116,10 @@ def write_xattr(fd: int, data: bytes, mode: str) -> bool:
 
 
 def sidecar_name(name: str, st: os.stat_result) -> str:
-    """Give the name of the sidecar of a file's version."""
+    """Return the name of the sidecar of a file's version."""
     return f"{sidecar_stem(name)}.{st.st_size}-{st.st_mtime_ns}{SIDECAR}"
 
 
 def sidecar_stem(name: str) -> str:
-    """Give what the sidecars of all versions of a file begin with."""
+    """Return what the sidecars of all versions of a file begin with."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]

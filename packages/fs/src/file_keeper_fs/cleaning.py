@@ -44,7 +44,7 @@ _DEEP = 32
 
 
 def pass_over(where: str, reason: object) -> None:
-    """Say that something is left as it is."""
+    """Log that something is left as it is."""
     log.warning("%r is passed over: %s", where, reason)
 
 

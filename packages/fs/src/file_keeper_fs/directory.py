@@ -120,7 +120,7 @@ class Directory:
         os.rmdir(raw(name), dir_fd=self.fd)
 
     def open(self, name: str) -> tuple[int, os.stat_result]:
-        """Open a regular file for reading; give its descriptor and what it is.
+        """Open a regular file for reading; return its descriptor and what it is.
 
         :raises FileNotFoundError: for any other kind (a link, a pipe, a directory)
         """
@@ -147,11 +147,11 @@ class Directory:
         os.fchown(fd, owner, group)
 
     def lstat(self, name: str) -> os.stat_result:
-        """Tell of what the name itself is."""
+        """Return the status of the name itself; links are not followed."""
         return os.stat(raw(name), dir_fd=self.fd, follow_symlinks=False)
 
     def teller(self) -> Callable[[str], os.stat_result]:
-        """Give a function that does what :meth:`lstat` does, faster, for many names out of :meth:`scan`."""
+        """Return a function that does what :meth:`lstat` does, faster, for many names out of :meth:`scan`."""
         if not UTF8:
             return self.lstat
         return functools.partial(os.stat, dir_fd=self.fd, follow_symlinks=False)
@@ -176,16 +176,16 @@ class Directory:
         rename(self.fd, raw(name), target.fd, raw(new))
 
     def link(self, name: str, target: Any, new: str) -> None:
-        """Give a file a second name, only if nothing has it. :raises FileExistsError: when something has it"""
+        """Link a file to a second name, only if nothing has it. :raises FileExistsError: when something has it"""
         os.link(raw(name), raw(new), src_dir_fd=self.fd, dst_dir_fd=target.fd, follow_symlinks=False)
 
     def touch(self, fd: int, name: str, ns: int) -> os.stat_result:
-        """Set the time of change of an open file, in nanoseconds; tell what it is then."""
+        """Set the time of change of an open file, in nanoseconds; return what it is then."""
         os.utime(fd, ns=(ns, ns))
         return os.fstat(fd)
 
     def stat(self) -> os.stat_result:
-        """Tell of the directory itself."""
+        """Return the status of the directory itself."""
         return os.fstat(self.fd)
 
     def create_or_open(self, name: str) -> int:
@@ -197,11 +197,11 @@ class Directory:
         return os.scandir(self.fd)
 
     def names(self) -> list[str]:
-        """Give all names in it; those that are not UTF-8 in the form of ``surrogateescape``."""
+        """Return all names in it; those that are not UTF-8 in the form of ``surrogateescape``."""
         return [text(name) for name in os.listdir(self.fd)]
 
     def folders(self) -> list[str]:
-        """Give the names of the directories in it, as :meth:`names`. A link is no directory."""
+        """Return the names of the directories in it, as :meth:`names`. A link is no directory."""
         found: list[str] = []
         with self.scan() as entries:
             for entry in entries:
@@ -242,7 +242,7 @@ _cached: list[Any] = []
 
 
 def _rename_exclusive() -> Any:
-    """Give the system's rename that refuses to replace: ``renameat2`` (Linux), ``renameatx_np`` (macOS)."""
+    """Return the system's rename that refuses to replace: ``renameat2`` (Linux), ``renameatx_np`` (macOS)."""
     if not _cached:
         _cached.append(_find_rename())
     return _cached[0]
@@ -266,7 +266,7 @@ def _find_rename() -> Any:
 
 
 def publish_new(source: Directory, name: str, target: Directory, new: str) -> None:
-    """Give a staged file its name, only if nothing has that name: by ``link``, else by an exclusive rename.
+    """Publish a staged file under its name, only if nothing has that name: by ``link``, else by an exclusive rename.
 
     :raises FileExistsError: when something has it
     :raises OSError: with ENOTSUP where the file system can do neither

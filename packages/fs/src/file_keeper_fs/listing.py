@@ -29,7 +29,7 @@ _PAGE = 1000
 
 
 def modified(st: os.stat_result) -> datetime | None:
-    """Give the time of change; ``None`` for one that no calendar has."""
+    """Return the time of change; ``None`` for one that no calendar has."""
     try:
         return datetime.fromtimestamp(st.st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
@@ -60,7 +60,7 @@ class Walk:
         self._omitted = 0
 
     def pages(self) -> Iterator[tuple[str, list[str]]]:
-        """Give the files: the key of a directory (``""`` or ending in ``/``) and names in it, in order of whole keys.
+        """Return the files: the key of a directory (``""`` or ending in ``/``) and names in it, in order of whole keys.
 
         A directory comes in several pieces where its subdirectories lie in between.
         """
@@ -89,7 +89,7 @@ class Walk:
                 stack.append((deeper, self.children(deeper), 0))
 
     def children(self, folder: str, *, deep: bool = True) -> list[str]:
-        """Give the names in a directory that belong to the listing, sorted; those of directories end in ``/``.
+        """Return the names in a directory that belong to the listing, sorted; those of directories end in ``/``.
 
         :param deep: a directory that holds what comes after ``start_after`` is given though it does not itself
         """
@@ -137,7 +137,7 @@ class Walk:
         return names[begin:end]
 
     def level(self) -> Iterator[tuple[str, list[str]]]:
-        """Give one directory only, names of directories among the others."""
+        """Return one directory only, names of directories among the others."""
         folder = self._prefix[: self._prefix.rfind("/") + 1]
         if not folder or _can_be(folder):
             yield folder, self.children(folder, deep=False)

@@ -86,7 +86,7 @@ def held(fd: int, exclusive: bool, timeout: float) -> Generator[None]:
 
 
 def unlock(fd: int) -> None:
-    """Give a lock back."""
+    """Release a lock."""
     with contextlib.suppress(OSError):
         _release(fd)
 

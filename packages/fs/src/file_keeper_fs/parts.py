@@ -34,7 +34,7 @@ _PART = re.compile(r"[0-9]{8}")
 
 
 def create(tree: Tree, key: str) -> str:
-    """Begin an upload; give its id."""
+    """Begin an upload; return its id."""
     for _ in range(_TRIES):
         try:
             with writing(tree, key, staging=False) as place:
@@ -136,7 +136,7 @@ def _part(number: int, st: os.stat_result) -> Part:
 
 
 def listed(tree: Tree, upload: MultipartRef) -> list[Part]:
-    """Tell the parts that are there, by number."""
+    """Return the parts that are there, by number."""
     with opened(tree, upload) as (_, parts):
         return _parts(parts)
 
@@ -171,7 +171,7 @@ def join(place: Place, parts: Directory, chosen: Sequence[Part]) -> None:
 
 
 def drop(hold: Directory, upload: str) -> bool:
-    """Remove an upload and its parts; tell whether it was there."""
+    """Remove an upload and its parts; return whether it was there."""
     try:
         hold.rename(upload, hold, DROPPED + upload)
     except FileNotFoundError:
@@ -183,7 +183,7 @@ def drop(hold: Directory, upload: str) -> bool:
 
 
 def abort(tree: Tree, upload: MultipartRef) -> bool:
-    """Drop an upload; tell whether it was open."""
+    """Drop an upload; return whether it was open."""
     try:
         with opened(tree, upload) as (hold, _):
             dropped = drop(hold, upload.id)

@@ -146,7 +146,7 @@ class Place:
         copy_range(fd, self.fd, size)
 
     def _settle(self, old: os.stat_result | None, st: os.stat_result) -> os.stat_result:
-        """Give the staged file the rights that it is to have under its name; tell what it is then."""
+        """Set the rights that the staged file will have under its name; return its status."""
         sources = self._sources
         if self.like is not None:
             old, sources = self.like, []
@@ -155,12 +155,12 @@ class Place:
         return _grant(self.hold, self.fd, self._staged, wanted, came_from)
 
     def settle_moved(self, where: Directory, fd: int, name: str, old: os.stat_result | None) -> os.stat_result:
-        """Give a file that was written for this place, and is moved here, the rights that it is to have."""
+        """Set the rights of a file that was written for this place and is moved here."""
         wanted = rights.final(self.hold.lstat(self._staged), old, (), self.tree.file_mode)
         return _grant(where, fd, name, wanted, (old,) if old is not None else ())
 
     def publish(self, record: Record, *, if_absent: bool, if_match: str) -> os.stat_result:
-        """Give the staged file its name, with its attributes; tell what was published.
+        """Publish the staged file under its name, with its attributes; return what was published.
 
         :raises ExistingFileError, ChangedFileError: by the conditions
         :raises LocationError: when something else than a file has the name
@@ -193,7 +193,7 @@ class Place:
         return st
 
     def current(self, if_match: str = "") -> os.stat_result | None:
-        """Tell of the file that has the name now.
+        """Describe the file that has the name now.
 
         :raises ChangedFileError: when it is not the version of `if_match`
         :raises LocationError: when it is no file
@@ -242,7 +242,7 @@ class Place:
         raise exc.ConnectionError("the file keeps appearing and vanishing", code="EEXIST", retryable=True)
 
     def rename(self, source: Directory, name: str) -> None:
-        """Give a file of another directory the name, replacing what has it."""
+        """Move a file of another directory to the name, replacing what has it."""
         try:
             source.rename(name, self.directory, self.name)
         except OSError as error:
@@ -257,7 +257,7 @@ class Place:
         return self.hold.touch(self.fd, self._staged, time.time_ns() + later)
 
     def _attach(self, record: Record) -> tuple[os.stat_result, bytes | None]:
-        """Give the staged file its time and its attributes; give a sidecar's content when it must be one."""
+        """Set time and attributes of the staged file; return the content of a sidecar where one is needed."""
         if self.directory.closes:
             if self.tree.fsync:
                 os.fsync(self.fd)
@@ -342,7 +342,7 @@ class Place:
 def _grant(
     where: Directory, fd: int, name: str, wanted: tuple[int, int, int], came_from: Sequence[os.stat_result]
 ) -> os.stat_result:
-    """Give an open file mode, owner and group, as far as that is allowed; tell what it is then."""
+    """Set mode, owner and group of an open file, as far as that is allowed; return its status."""
     mode, owner, group = wanted
     for who in ((owner, group), (-1, group)):
         if who != (-1, -1):
@@ -358,7 +358,7 @@ def _grant(
 
 
 def _stage(hold: Directory, mode: int) -> tuple[int, str]:
-    """Create and lock a staging file; give its descriptor and its name."""
+    """Create and lock a staging file; return its descriptor and its name."""
     while True:
         name = STAGED + secrets.token_hex(8)
         fd = hold.create(name, mode)

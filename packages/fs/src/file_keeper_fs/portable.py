@@ -58,7 +58,7 @@ class PortableDirectory(Directory):
         return cls(path)
 
     def _to(self, name: str) -> str:
-        """Give the path of a name, after a look at the way to it."""
+        """Return the path of a name, after a look at the way to it."""
         if sys.platform == "win32" and windows_refuses(name):
             raise OSError(errno.EINVAL, "windows cannot have this name")
         self._look()

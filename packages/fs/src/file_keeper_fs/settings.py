@@ -66,7 +66,7 @@ class FsSettings(Settings):
         return os.path.isabs(self.path) or self.path.startswith("~")
 
     def directory(self, here: str) -> str:
-        """Give the directory of the files.
+        """Return the directory of the files.
 
         :param here: what a relative ``root`` is relative to
         """

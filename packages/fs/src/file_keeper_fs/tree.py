@@ -251,7 +251,7 @@ def _let_go(hold: Directory, fd: int) -> None:
 
 
 def missing(error: OSError) -> OSError:
-    """Give the error for a file that is not there, if that is what the system says; else the error itself."""
+    """Return the error for a file that is not there, if that is what the system says; else the error itself."""
     if isinstance(error, exc.FilesError) or error.errno not in NO_FILE:
         return error
     return exc.MissingFileError("there is no such file", code=errno.errorcode.get(error.errno or 0, ""))

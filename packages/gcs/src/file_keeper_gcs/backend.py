@@ -312,7 +312,7 @@ class GcsBackend(Backend[GcsSettings]):
     def _target_or(
         self, error: GoogleAPICallError, key: str, options: WriteOptions, otherwise: exc.FilesError
     ) -> exc.FilesError:
-        """Say whose condition did not hold where the answer does not tell: the target's, or `otherwise`."""
+        """Return the error for a condition that did not hold: the target's, or `otherwise`."""
         if not (options.if_absent or options.if_match):
             return otherwise
         try:

@@ -26,7 +26,7 @@ _ID = re.compile(rb"(?i)content-id:[^\r\n]*\+(\d+)>?\s")
 
 
 def delete(transport: Transport, keys: Iterable[str]) -> Iterator[tuple[str, GoogleAPICallError]]:
-    """Delete objects, there or not; give the key and the refusal of each that was not deleted."""
+    """Delete objects, there or not; return the key and the refusal of each that was not deleted."""
     iterator = iter(keys)
     while chunk := tuple(itertools.islice(iterator, CALLS)):
         for key, status, content in _send(transport, chunk):
@@ -58,7 +58,7 @@ def _send(transport: Transport, keys: tuple[str, ...]) -> Iterator[tuple[str, in
 
 
 def _answers(response: requests.Response) -> dict[int, tuple[int, bytes]]:
-    """Give status and body of each answer by the number of its call."""
+    """Return status and body of each answer by the number of its call."""
     kind = response.headers.get("Content-Type", "")
     match = re.search(r"boundary=\"?([^\";,]+)", kind)
     if not match:

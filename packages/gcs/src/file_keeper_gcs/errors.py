@@ -89,7 +89,7 @@ def answer(error: GoogleAPICallError, bucket: str) -> exc.FilesError:
 
 
 def facts_of(error: GoogleAPICallError) -> dict[str, Any]:
-    """Give what an error of ours says of the answer: ``code``, ``status``, ``request_id``."""
+    """Return what an error of ours says of the answer: ``code``, ``status``, ``request_id``."""
     found: Any = next(iter(error.errors), {})
     reason = found.get("reason", "") if isinstance(found, dict) else ""
     headers = getattr(error.response, "headers", None) or {}
@@ -102,18 +102,18 @@ def facts_of(error: GoogleAPICallError) -> dict[str, Any]:
 
 
 def missing(error: GoogleAPICallError, bucket: str, text: str) -> exc.FilesError:
-    """Say what is not there (404): the bucket if the answer says so, else what `text` tells."""
+    """Return the error for a 404: the bucket is missing if the answer says so, else what `text` names."""
     found = answer(error, bucket)
     return exc.MissingFileError(text, **facts_of(error)) if isinstance(found, exc.MissingFileError) else found
 
 
 def no_bucket(error: GoogleAPICallError, bucket: str) -> exc.FilesError:
-    """Say that the bucket is not there, which is all that a 404 means to some requests."""
+    """Return the error for a missing bucket, which is all that a 404 means to some requests."""
     return exc.InvalidStorageConfigurationError(f"the bucket {bucket!r} does not exist", **facts_of(error))
 
 
 def unmet(error: GoogleAPICallError, options: WriteOptions) -> exc.FilesError:
-    """Say which condition on the target did not hold (412)."""
+    """Return the error for a condition on the target that did not hold (412)."""
     if options.if_absent:
         return exc.ExistingFileError("there is an object already", **facts_of(error))
     return exc.ChangedFileError("the object is another version than the one that was meant", **facts_of(error))
@@ -161,7 +161,7 @@ def _network(error: BaseException) -> exc.FilesError | None:
 
 
 def _innermost(error: BaseException) -> str:
-    """Give the text of the error that another one was made of, the last in the chain that says something."""
+    """Return the text of the error that another one was made of, the last in the chain that says something."""
     seen: list[BaseException] = [error]
     while len(seen) < 10:
         last: Any = seen[-1]

@@ -74,7 +74,7 @@ class Source:
         self.generation = generation
 
     def request(self) -> dict[str, Any]:
-        """Give it as the API wants it."""
+        """Return it as the API wants it."""
         if not self.generation:
             return {"name": self.key}
         return {"name": self.key, "objectPreconditions": {"ifGenerationMatch": records.generation(self.generation)}}
@@ -101,11 +101,11 @@ class Parts:
 
     @staticmethod
     def new_id() -> str:
-        """Give the id of a new upload."""
+        """Return the id of a new upload."""
         return uuid.uuid4().hex
 
     def name(self, upload_id: str, leaf: str) -> str:
-        """Give the key of a piece of scaffolding.
+        """Return the key of a piece of scaffolding.
 
         :raises MissingFileError: for an id that is not one of ours: it comes from a user's record
         """
@@ -114,13 +114,13 @@ class Parts:
         return f"{self._root}{upload_id}/{leaf}"
 
     def part_name(self, upload: MultipartRef, number: int) -> str:
-        """Give the key of a part."""
+        """Return the key of a part."""
         return self.name(upload.id, f"part-{number:05d}")
 
     # -- the life of an upload --------------------------------------------------------------------------------------
 
     def create(self, key: str) -> str:
-        """Begin an upload; give its id."""
+        """Begin an upload; return its id."""
         upload_id = self.new_id()
         transport = self._transport()
         name = self.name(upload_id, BEGIN)
@@ -145,7 +145,7 @@ class Parts:
         return records.info(transport.insert(resource, body, {}))
 
     def parts(self, upload: MultipartRef) -> Iterator[Part]:
-        """Tell the parts that are there, by number. :raises MissingFileError: when there is no such upload"""
+        """Return the parts that are there, by number. :raises MissingFileError: when there is no such upload"""
         begun = False
         for item in self._list(self.name(upload.id, "")):
             leaf = item["name"].rpartition("/")[2]
@@ -185,7 +185,7 @@ class Parts:
             raise exc.MissingFileError("there is no such upload")
 
     def sweep(self, upload_id: str) -> tuple[bool, GoogleAPICallError | None]:
-        """Delete the scaffolding; tell whether the upload was open, and what could not be deleted."""
+        """Delete the scaffolding; return whether the upload was open, and what could not be deleted."""
         with self._lock:
             self._open.pop(upload_id, None)
         names = [item["name"] for item in self._list(self.name(upload_id, ""))]
@@ -235,7 +235,7 @@ class Parts:
         log.warning("%r could not be deleted, cleanup_uploads finds it: %s", key, type(failure).__name__)
 
     def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
-        """Tell the uploads that were begun for keys with `prefix`, and what is left of others without their begin."""
+        """Return the uploads that were begun for keys with `prefix`, and what is left of others without their begin."""
         found = self._list(self._root)
         for upload_id, group in groupby(found, key=lambda item: item["name"][len(self._root) :].partition("/")[0]):
             items = list(group)

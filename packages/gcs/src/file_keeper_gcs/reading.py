@@ -25,7 +25,7 @@ class _Stream:
         return self._response.raw.read(None if size < 0 else size, decode_content=self._unpack)
 
     def close(self) -> None:
-        """Give the connection back; one that has bytes left is closed."""
+        """Return the connection to the pool; one that has bytes left is closed."""
         self._response.close()
 
 

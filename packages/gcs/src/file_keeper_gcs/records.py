@@ -28,7 +28,7 @@ DEFAULT_TYPE = "application/octet-stream"
 
 
 def resource(options: WriteOptions, storage_class: Mapping[str, str]) -> dict[str, Any]:
-    """Give the writable part of an object's resource, without its name and its hashes."""
+    """Return the writable part of an object's resource, without its name and its hashes."""
     found: dict[str, Any] = {"contentType": options.content_type or DEFAULT_TYPE, **storage_class}
     if options.metadata:
         found["metadata"] = dict(options.metadata)
@@ -38,12 +38,12 @@ def resource(options: WriteOptions, storage_class: Mapping[str, str]) -> dict[st
 
 
 def expected(digests: Mapping[str, str]) -> dict[str, str]:
-    """Give the hashes that the service is to verify, as it writes them (base64), by the name of their field."""
+    """Return the hashes that the service is to verify, as it writes them (base64), by the name of their field."""
     return {DIGESTS[name]: hashing.to_base64(value) for name, value in digests.items() if name in DIGESTS}
 
 
 def info(found: Mapping[str, Any]) -> ObjectInfo:
-    """Give the record of an object resource. Its etag is its generation, which every condition speaks of."""
+    """Return the record of an object resource. Its etag is its generation, which every condition speaks of."""
     digests = {name: hashing.from_base64(found[field], name) for name, field in DIGESTS.items() if found.get(field)}
     try:
         key, size = str(found["name"]), int(found["size"])
@@ -72,7 +72,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def generation(etag: str) -> str:
-    """Give the generation that an etag of ours names.
+    """Return the generation that an etag of ours names.
 
     :raises ChangedFileError: when it cannot be one: it is of another provider, or made up
     """
@@ -82,7 +82,7 @@ def generation(etag: str) -> str:
 
 
 def conditions(options: WriteOptions) -> dict[str, str]:
-    """Give the query parameters that make a write conditional. Reference: "Request preconditions"."""
+    """Return the query parameters that make a write conditional. Reference: "Request preconditions"."""
     if options.if_absent:
         return {"ifGenerationMatch": "0"}
     return {"ifGenerationMatch": generation(options.if_match)} if options.if_match else {}

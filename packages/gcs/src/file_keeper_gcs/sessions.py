@@ -37,7 +37,7 @@ class Sessions:
         self._transport = transport
 
     def start(self, key: str, resource: Mapping[str, Any], options: WriteOptions) -> str:
-        """Begin a session; give its address."""
+        """Begin a session; return its address."""
         headers = {"Content-Type": "application/json", "X-Upload-Content-Type": options.content_type}
         if options.size is not None:
             headers["X-Upload-Content-Length"] = str(options.size)
@@ -64,7 +64,7 @@ class Sessions:
     def send(
         self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
     ) -> int | ObjectInfo:
-        """Send a piece, the last one with the total; give what the service has now, or the object."""
+        """Send a piece, the last one with the total; return what the service has now, or the object."""
         span = f"{offset}-{offset + len(body) - 1}" if len(body) else "*"
         headers = {"Content-Range": f"bytes {span}/{'*' if total is None else total}"}
         if total is not None:
@@ -87,7 +87,7 @@ class Sessions:
         return self._request(upload, {"Content-Range": "bytes */*"}, b"")
 
     def cancel(self, upload: MultipartRef) -> bool:
-        """Cancel a session; tell whether it was open."""
+        """Cancel a session; return whether it was open."""
         try:
             # A finished session takes the cancellation as well, and was not open.
             if not isinstance(self.offset(upload), int):

@@ -102,7 +102,7 @@ def _is_address(value: str) -> bool:
 
 
 def address(settings: GcsSettings) -> str:
-    """Give the address of the service as the settings and the environment name it; nobody is asked.
+    """Return the address of the service as the settings and the environment name it; nobody is asked.
 
     :param settings: resolved
     """

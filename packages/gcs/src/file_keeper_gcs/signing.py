@@ -59,7 +59,7 @@ class IamSigner(Signing):
 
 
 def signer_of(transport: Transport, endpoint: str) -> Any:
-    """Give credentials that can sign: those of the client if they have a key, else one that asks IAM.
+    """Return credentials that can sign: those of the client if they have a key, else one that asks IAM.
 
     :raises UnsupportedOperationError: when there is no service account that could sign
     """
@@ -118,7 +118,7 @@ def sign(
 
 
 def signed_host(endpoint: str, public: str) -> str:
-    """Give the host that a signature is bound to: the one that the service is addressed by.
+    """Return the host that a signature is bound to: the one that the service is addressed by.
 
     That is the public one, except where a foreign host stands for Google's own: its proxy must address Google by
     Google's name, as the bucket of a request to any other name is that name.
@@ -128,5 +128,5 @@ def signed_host(endpoint: str, public: str) -> str:
 
 
 def public_url(base: str, bucket: str, key: str) -> str:
-    """Give the permanent address of a public object."""
+    """Return the permanent address of a public object."""
     return f"{base.rstrip('/')}/{quote(bucket, safe='')}/{quote(key, safe='/~')}"

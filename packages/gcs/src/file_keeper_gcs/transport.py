@@ -53,7 +53,7 @@ _REDACT = _Redact()
 
 
 def redacted(text: str) -> str:
-    """Give a text without the secret of a session's address."""
+    """Return a text without the secret of a session's address."""
     return _SECRET.sub("upload_id=***", text)
 
 
@@ -74,7 +74,7 @@ class Slices:
 
 
 def body_of(*buffers: Buffer) -> bytes | Slices:
-    """Give a request body of several buffers, copied only when they are small."""
+    """Return a request body of several buffers, copied only when they are small."""
     whole = Slices(*buffers)
     return b"".join(buffers) if len(whole) <= JOINED else whole
 
@@ -125,7 +125,7 @@ class Transport:
         return self.client._credentials
 
     def path(self, key: str | None = None, start: str = "/storage/v1") -> str:
-        """Give the path of an object, or of the bucket's objects."""
+        """Return the path of an object, or of the bucket's objects."""
         tail = "" if key is None else f"/{quote(key, safe='')}"
         return f"{start}/b/{quote(self.bucket, safe='')}/o{tail}"
 
@@ -245,7 +245,7 @@ class Transport:
         )[1]
 
     def session_address(self, address: str) -> str:
-        """Give the address of a session at this endpoint, wherever the text it is kept in says that it lies.
+        """Return the address of a session at this endpoint, wherever the text it is kept in says that it lies.
 
         The text comes from a user's record: the credentials must not follow it to another host.
 
@@ -276,7 +276,7 @@ def _refusal(response: requests.Response, *, secret: bool) -> GoogleAPICallError
 
 
 def explained(content: bytes, kind: str) -> tuple[str, list[Any]]:
-    """Give the message and the list of reasons of an error document, which is JSON, plain text or XML."""
+    """Return the message and the list of reasons of an error document, which is JSON, plain text or XML."""
     try:
         found = json.loads(content)
         error = found["error"]
@@ -291,5 +291,5 @@ def explained(content: bytes, kind: str) -> tuple[str, list[Any]]:
 
 
 def _proxies(url: str) -> Any:
-    """Give the environment's proxies for an address beside the endpoint, instead of those for the endpoint."""
+    """Return the environment's proxies for an address beside the endpoint, instead of those for the endpoint."""
     return {"http": None, "https": None, "all": None, **requests.utils.get_environ_proxies(url, None)}

@@ -99,7 +99,7 @@ class LibcloudBackend(Backend[LibcloudSettings]):
         return errors.translate(error, str(self.settings.bucket), self._class.__name__)
 
     def _named(self, key: str) -> str:
-        """Give a key back, unless the driver would make another of it."""
+        """Return a key as it is, unless the driver would change it."""
         if "//" in key:
             # Libcloud's connections fold slashes: the request would be about another file.
             raise exc.LocationError("Libcloud cannot name a file with an empty segment in its location")
@@ -162,7 +162,7 @@ def _plain_path(container: Any, name: str) -> str:
 
 
 def _link(driver: Any, target: Any, duration: float, method: str) -> str:
-    """Give a signed address. Both ways of signing in Libcloud need help to be accepted.
+    """Return a signed address. Both ways of signing in Libcloud need help to be accepted.
 
     A driver of S3 signs for ``connection.host`` alone but puts ``host:port`` into the address: where the port is not
     the usual one it is made to sign for both. Azure's signs the path as it is quoted, the service as it is meant.

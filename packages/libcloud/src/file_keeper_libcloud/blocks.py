@@ -34,7 +34,7 @@ class Blocks:
         self._token = secrets.token_urlsafe(4)[:5]
 
     def _name(self, given: str) -> str:
-        """Give the name of a block: as long as Libcloud's, since all of a blob have one length."""
+        """Return the name of a block: as long as Libcloud's, since all of a blob have one length."""
         number = int(base64.b64decode(given))
         return base64.b64encode(f"{self._token}{number:05}".encode()).decode("ascii")
 

@@ -89,7 +89,7 @@ _ERRNO: dict[int, tuple[Kind, str]] = {
 
 
 def translate(error: Exception, bucket: str, driver: str) -> exc.FilesError | None:
-    """Give our error for one that a driver raised, ``None`` when it is none of these.
+    """Return our error for one that a driver raised, ``None`` when it is none of these.
 
     :param driver: the name of the driver's class
     """
@@ -137,7 +137,7 @@ def hidden(error: Exception) -> Exception | None:
 
 
 def _answered(answer: Answer, bucket: str) -> exc.FilesError:
-    """Give the error that an answer of the provider means."""
+    """Return the error that an answer of the provider means."""
     status, code = answer.status, answer.code
     known = (exc.InvalidStorageConfigurationError, _REGION) if status == 301 else meaning_of(status)[:2]
     kind, text = _CODES.get(code, known)
@@ -153,7 +153,7 @@ def _answered(answer: Answer, bucket: str) -> exc.FilesError:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """Give what is at the bottom of an error of ``requests`` or ``urllib3``."""
+    """Return what is at the bottom of an error of ``requests`` or ``urllib3``."""
     seen = 0
     while seen < 8:
         inner: Any = getattr(error, "reason", None)
@@ -166,7 +166,7 @@ def _reason(error: BaseException) -> BaseException:
 
 
 def _network(error: Exception) -> exc.FilesError | None:
-    """Give the error for what the network does, or the TLS on it."""
+    """Return the error for what the network does, or the TLS on it."""
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return exc.InvalidStorageConfigurationError(f"the address of the service is not one: {redact(str(error))}")
     if not isinstance(

@@ -135,7 +135,7 @@ class Local:
                 raise exc.ChangedFileError("the file is another version")
 
     def _publish(self, staged: str, path: str, absent: bool) -> None:
-        """Give a file its name in one step; with `absent` the file system decides whether the name is free."""
+        """Publish a file under its name in one step; with `absent` the file system decides whether the name is free."""
 
         def once() -> None:
             try:
@@ -196,7 +196,7 @@ class Local:
 
 
 def _keys(root: str) -> list[str]:
-    """Give the keys of all files, sorted. A folder that goes meanwhile has none; one that cannot be read raises."""
+    """Return the keys of all files, sorted. A folder that goes meanwhile has none; one that cannot be read raises."""
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):

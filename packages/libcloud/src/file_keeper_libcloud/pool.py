@@ -25,7 +25,7 @@ from .wire import Answer, Trace, install
 
 
 def driver_class(settings: LibcloudSettings) -> type[StorageDriver]:
-    """Give the class of the driver that the settings mean.
+    """Return the class of the driver that the settings mean.
 
     :raises MissingExtrasError: when it needs a library that is not installed
     """
@@ -53,19 +53,19 @@ class Held:
     blocks: Blocks | None = None
 
     def container(self) -> Container:
-        """Give the container; only where the driver needs to know more than its name is it asked for."""
+        """Return the container; only where the driver needs to know more than its name is it asked for."""
         if self.traits.plain:
             return Container(self.bucket, {}, self.driver)
         return self.driver.get_container(self.bucket)
 
     def object(self, key: str) -> Object:
-        """Give an object to be read; only where the driver needs to know more than its name is it asked for."""
+        """Return an object to be read; only where the driver needs to know more than its name is it asked for."""
         if self.traits.plain:
             return Object(key, 0, "", {}, {}, self.container(), self.driver)
         return self.driver.get_object(self.bucket, key)
 
     def header(self, name: str) -> str:
-        """Give a header of the last answer."""
+        """Return a header of the last answer."""
         response = self.trace.response
         return "" if response is None else response.headers.get(name, "")
 
@@ -123,7 +123,7 @@ _ANSWER = "file_keeper_answer"
 
 
 def answer_of(error: BaseException) -> Answer | None:
-    """Give the provider's answer that an error came with."""
+    """Return the provider's answer that an error came with."""
     return error.__dict__.get(_ANSWER)
 
 
@@ -148,7 +148,7 @@ def make_driver(settings: LibcloudSettings) -> StorageDriver:
 
 
 def _copy(driver: StorageDriver) -> StorageDriver:
-    """Give a driver like another, with the credentials but without the connection that it has open."""
+    """Return a driver like another, with the credentials but without the connection that it has open."""
     made = copy.copy(driver)
     if getattr(driver, "connection", None) is None:
         return made

@@ -39,7 +39,7 @@ _CHUNK = 256 << 10
 
 
 def missing_bucket(held: Held, response: Any) -> exc.FilesError:
-    """Give the error for a 404 where only a bucket can be missing."""
+    """Return the error for a 404 where only a bucket can be missing."""
     answer = Answer.of(response)
     return exc.InvalidStorageConfigurationError(
         f"there is no bucket {held.bucket!r}", code=answer.code, status=answer.status, request_id=answer.request_id
@@ -64,7 +64,7 @@ class Remote:
         return found, self._info(held, found, key)
 
     def _info(self, held: Held, found: Object, key: str) -> ObjectInfo:
-        """Tell of an object out of what the driver made of an answer, and of the answer's own headers."""
+        """Describe an object by what the driver made of an answer, and by the answer's own headers."""
         extra: dict[str, Any] = found.extra
         headers = {name: value for name in _HEADERS if (value := held.header(name))}
         etag = (held.header("etag") or str(extra.get("etag") or found.hash or "")).strip('"')
@@ -80,7 +80,7 @@ class Remote:
         )
 
     def _digests(self, held: Held, etag: str) -> Mapping[str, str]:
-        """Give the MD5 of the whole content, where it is certain that it is one.
+        """Return the MD5 of the whole content, where it is certain that it is one.
 
         An etag is: plain hex (that of parts has a dash), and not of an object encrypted with keys of KMS or of the
         customer. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
@@ -134,7 +134,7 @@ class Remote:
     def _opened(
         self, held: Held, key: str, stream: RawBody, response: Any, start: int, end: int | None, etag: str
     ) -> Body:
-        """Tell of an open answer."""
+        """Describe an open answer."""
         told = response.headers.get("content-length")
         length = int(told) if told else self.head(key).size - start  # sent in chunks
         ranged = _TOTAL.match(response.headers.get("content-range", ""))
@@ -312,7 +312,7 @@ class _Counter:
         self._most = most
 
     def passed(self, body: Buffer | Source) -> Iterator[bytes]:
-        """Give the bytes of a body; Libcloud knows no other buffers than ``bytes``."""
+        """Return the bytes of a body; Libcloud knows no other buffers than ``bytes``."""
         parts = (memoryview(body),) if isinstance(body, bytes | bytearray | memoryview) else body
         for part in parts:
             self.size += len(part)
@@ -322,7 +322,7 @@ class _Counter:
 
 
 def _content_md5(body: Buffer, options: WriteOptions) -> str:
-    """Give the value of ``Content-MD5``: of what was read from the source, where that is known."""
+    """Return the value of ``Content-MD5``: of what was read from the source, where that is known."""
     known = options.digests.get("md5")
     digest = bytes.fromhex(known) if known else hashlib.md5(body, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
@@ -330,7 +330,7 @@ def _content_md5(body: Buffer, options: WriteOptions) -> str:
 
 @contextlib.contextmanager
 def _file(chunks: Iterator[bytes]) -> Generator[str]:
-    """Give the path of a temporary file with that content: drivers can send nothing else in one request."""
+    """Return the path of a temporary file with that content: drivers can send nothing else in one request."""
     file = tempfile.NamedTemporaryFile(prefix="file-keeper-", delete=False)  # noqa: SIM115 - closed before it is sent
     try:
         with file:
@@ -342,7 +342,7 @@ def _file(chunks: Iterator[bytes]) -> Generator[str]:
 
 
 def _chunks(body: RawBody) -> Iterator[bytes]:
-    """Give the bytes of an answer, and close it."""
+    """Return the bytes of an answer, and close it."""
     try:
         while chunk := body.read(_CHUNK):
             yield chunk
@@ -368,12 +368,12 @@ def _skipped(info: ObjectInfo, chunks: Iterator[bytes], start: int, end: int | N
 
 
 def metadata_of(raw: Mapping[Any, Any]) -> dict[str, str]:
-    """Give metadata in lower case; what a listing puts there beside it (the owner) is no text."""
+    """Return metadata in lower case; what a listing puts there beside it (the owner) is no text."""
     return {str(name).lower(): value for name, value in raw.items() if isinstance(value, str)}
 
 
 def moment(value: Any) -> datetime | None:
-    """Give the time that a provider writes in its headers (RFC 9110) or listings (RFC 9110, ISO 8601)."""
+    """Return the time that a provider writes in its headers (RFC 9110) or listings (RFC 9110, ISO 8601)."""
     if not value:
         return None
     try:

@@ -72,7 +72,7 @@ class LibcloudSettings(Settings):
 
 
 def provider_of(name: str) -> str:
-    """Give Libcloud's name of a provider.
+    """Return Libcloud's name of a provider.
 
     :raises InvalidStorageConfigurationError: naming the one that was meant, or saying why it cannot be used
     """

@@ -135,7 +135,7 @@ def has(driver: type[StorageDriver], method: str) -> bool:
 
 
 def traits_of(driver: type[StorageDriver]) -> Traits:
-    """Give what is known of a driver.
+    """Return what is known of a driver.
 
     :raises InvalidStorageConfigurationError: when it lacks what every storage needs
     """

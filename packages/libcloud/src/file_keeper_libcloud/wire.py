@@ -62,7 +62,7 @@ class Answer:
 
 
 def _elements(body: bytes) -> dict[str, str]:
-    """Give the elements ``Code`` and ``Message`` of an error in XML."""
+    """Return the elements ``Code`` and ``Message`` of an error in XML."""
     return dict(_TAG.findall(body.decode("utf-8", "replace")))
 
 
@@ -144,7 +144,7 @@ class _Once(Retry):
 
 
 def install(driver: StorageDriver, timeout: float, witness: Witness) -> Trace:
-    """Make the connection of a driver use :class:`Wire`; give what it will tell.
+    """Make the connection of a driver use :class:`Wire`; return what it will tell.
 
     :param timeout: seconds without a byte, unless the driver was made with one of its own
     """

@@ -124,7 +124,7 @@ class Received:
             self._finish()
 
     def _finish(self) -> None:
-        """Give the connection back for another request, now that all is read."""
+        """Return the connection to the pool, now that all is read."""
         if self._direct is None:
             return
         if not self._direct.isclosed() and self._guarded(lambda direct: direct.read(1)):
@@ -133,7 +133,7 @@ class Received:
             self._raw.release_conn()
 
     def close(self) -> None:
-        """Give the connection back when all was read, else end it."""
+        """Return the connection to the pool when all was read, else close it."""
         if self._left:
             self._left = 0
             self._body.close()

@@ -50,7 +50,7 @@ NATIVE = frozenset(("crc32c", "crc64nvme"))
 
 
 def refuses_checksums(error: ClientError) -> bool:
-    """Tell whether a request may have been refused for what is modern in it."""
+    """Return whether a request may have been refused for what is modern in it."""
     return status_of(error) in _REFUSED_STATUS and _REFUSED_CODES.fullmatch(code_of(error)) is not None
 
 

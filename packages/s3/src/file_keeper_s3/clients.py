@@ -192,7 +192,7 @@ def _signer(signature_version: Any, **_: Any) -> str | None:
 
 
 def _with_md5(request: Any, **_: Any) -> None:
-    """Give a request the checksum that every service takes, old ones too, in place of botocore's CRC32."""
+    """Add to a request the checksum that every service takes, old ones too, in place of botocore's CRC32."""
     headers = request.headers
     for name in [name for name in headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
         del headers[name]

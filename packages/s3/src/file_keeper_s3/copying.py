@@ -171,7 +171,7 @@ class Copies:
         return params
 
     def _copy_failed(self, error: ClientError, sources: Sequence[ObjectInfo], options: WriteOptions) -> Exception:
-        """Tell which side a condition failed on: the answers for source and target are the same."""
+        """Return which side a condition failed on: the answers for source and target are the same."""
         status, code = errors.status_of(error), errors.code_of(error)
         if code == "NoSuchBucket" or status not in (404, 412):
             return error

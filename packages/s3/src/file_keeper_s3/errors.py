@@ -111,12 +111,12 @@ RAISED: tuple[tuple[tuple[type[Exception], ...], type[exc.FilesError], bool, str
 
 
 def code_of(error: boto.ClientError) -> str:
-    """Give the code of an answer; a HEAD has only its status."""
+    """Return the code of an answer; a HEAD has only its status."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def status_of(error: boto.ClientError) -> int:
-    """Give the HTTP status of an answer."""
+    """Return the HTTP status of an answer."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
 
 

@@ -32,14 +32,14 @@ Answer = Mapping[str, Any]
 
 
 def attributes(options: WriteOptions, settings: S3Settings) -> dict[str, Any]:
-    """Give the parameters of what an object is to be like."""
+    """Return the parameters of what an object is to be like."""
     params: dict[str, Any] = {"ContentType": options.content_type, "Metadata": dict(options.metadata)}
     params.update((_HEADERS[name], value) for name, value in options.headers.items())
     return params | storing(settings)
 
 
 def storing(settings: S3Settings) -> dict[str, str]:
-    """Give the parameters of how an object is to be kept."""
+    """Return the parameters of how an object is to be kept."""
     params: dict[str, str] = {}
     if settings.sse:
         params["ServerSideEncryption"] = settings.sse
@@ -51,12 +51,12 @@ def storing(settings: S3Settings) -> dict[str, str]:
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Give a moment with a time zone that needs no library."""
+    """Return a moment with a time zone that needs no library."""
     return moment and moment.astimezone(UTC)
 
 
 def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ObjectInfo:
-    """Tell of an object that was just written: the answer has only its etag, and perhaps checksums."""
+    """Describe an object that was just written: the answer has only its etag, and perhaps checksums."""
     return ObjectInfo(
         key=key,
         size=size,
@@ -69,7 +69,7 @@ def written(key: str, size: int, answer: Answer, options: WriteOptions) -> Objec
 
 
 def described(key: str, answer: Answer, bucket: str, size: int, *, md5: bool) -> ObjectInfo:
-    """Tell of an object out of the answer to HEAD or GET.
+    """Describe an object by the answer to HEAD or GET.
 
     :param md5: whether an ETag that looks like an MD5 is taken for one
     """
@@ -88,7 +88,7 @@ def described(key: str, answer: Answer, bucket: str, size: int, *, md5: bool) ->
 
 
 def _checksums(answer: Answer) -> dict[str, str]:
-    """Give the checksums of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
+    """Return the checksums of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
     found: dict[str, str] = {}
     if answer.get("ChecksumType", "FULL_OBJECT") != "COMPOSITE":
         for algorithm, name in PARAMS.items():
@@ -99,7 +99,7 @@ def _checksums(answer: Answer) -> dict[str, str]:
 
 
 def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str], *, md5: bool) -> dict[str, str]:
-    """Give the hashes of the whole content that are certain."""
+    """Return the hashes of the whole content that are certain."""
     found = _checksums(answer)
     # What is recorded is certain on every service.
     if md5 and MD5_KEY not in metadata and (etag := md5_etag(answer, bucket)):
@@ -139,7 +139,7 @@ def _range_of(answer: Answer) -> re.Match[str] | None:
 
 
 def to_tag(digests: Mapping[str, str], etag: str) -> str:
-    """Give the value of the tag that records the hashes of an object.
+    """Return the value of the tag that records the hashes of an object.
 
     A tag goes to whatever stands at the key, which another writer may have replaced: so it names its object.
     """

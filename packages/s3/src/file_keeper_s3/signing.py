@@ -68,7 +68,7 @@ _HEADERS = {
 
 
 def url(clients: Clients, bucket: str, key: str) -> str:
-    """Give the address of an object, which serves it to everyone if the bucket lets it."""
+    """Return the address of an object, which serves it to everyone if the bucket lets it."""
     plain: str = clients.plain.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
     return _public(clients, urlunsplit(urlsplit(plain)._replace(query="")))
 

@@ -49,7 +49,7 @@ class Child:
         self._process.stdin.flush()
 
     def hear(self) -> Any:
-        """Give the next thing that it says. :raises RuntimeError: when it ended instead"""
+        """Return the next thing that it says. :raises RuntimeError: when it ended instead"""
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
@@ -162,7 +162,7 @@ def race(storage: Storage, location: str, size: int, contestants: list[int], sta
 
 
 def contestant(size: int, number: int) -> bytes:
-    """Give the content that one contestant of a race writes: they differ wherever there is a byte."""
+    """Return the content that one contestant of a race writes: they differ wherever there is a byte."""
     return bytes([number]) * size
 
 
@@ -205,7 +205,7 @@ def send_parts(say: Say, wait: Wait, storage: Storage, kind: str, location: str,
 def finish_parts(
     _say: Say, _wait: Wait, storage: Storage, kind: str, state: str, pieces: list[bytes]
 ) -> tuple[list[int], FileData]:
-    """Go on with an upload that another process began; give what was there already, and the file."""
+    """Go on with an upload that another process began; return what was there already, and the file."""
     data = FileData.from_dict(json.loads(state))
     with storage:
         if kind == "multipart":
@@ -231,7 +231,7 @@ def resume_piece(say: Say, wait: Wait, storage: Storage, state: str, piece: byte
 
 
 def mixed(say: Say, _wait: Wait, storage: Storage, prefix: str, rounds: int) -> int:
-    """Do a bit of everything; give the number of operations."""
+    """Do a bit of everything; return the number of operations."""
     with storage:
         return work(storage, prefix, rounds)
 
@@ -253,7 +253,7 @@ def work(storage: Storage, prefix: str, rounds: int) -> int:
 
 
 def describe(_say: Say, _wait: Wait, storage: Storage, location: str) -> tuple[FileData, bytes]:
-    """Give what this process sees of a file."""
+    """Return what this process sees of a file."""
     with storage:
         return storage.analyze(location), storage.content(location)
 
@@ -304,7 +304,7 @@ def _peak() -> int:
 
 
 def growth_of_upload(_say: Say, _wait: Wait, storage: Storage, size: int, discard: bool) -> tuple[int, int]:
-    """Upload `size` bytes from a generator; give the growth of this process in bytes, and the size stored."""
+    """Upload `size` bytes from a generator; return the growth of this process in bytes, and the size stored."""
     if discard:
         storage = storage.wrapped(Discarding)
     with storage:
@@ -315,7 +315,7 @@ def growth_of_upload(_say: Say, _wait: Wait, storage: Storage, size: int, discar
 
 
 def growth_of_stream(_say: Say, _wait: Wait, storage: Storage, size: int) -> tuple[int, int]:
-    """Stream an object of `size` bytes; give the growth of this process in bytes, and the bytes read."""
+    """Stream an object of `size` bytes; return the growth of this process in bytes, and the bytes read."""
 
     class Large(Generated):
         pass

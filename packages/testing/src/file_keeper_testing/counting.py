@@ -83,7 +83,7 @@ class Counting(Wrapper):
             return sum(call.verb in verbs for call in self.calls)
 
     def peak(self, *verbs: str) -> int:
-        """Give the largest number of calls (of these verbs, of all without) that were under way at one time."""
+        """Return the largest number of calls (of these verbs, of all without) that were under way at one time."""
         with self._lock:
             spans = [(c.began, c.ended) for c in self.calls if not verbs or c.verb in verbs]
         # An end sorts before a beginning at the same instant: those two did not overlap.
@@ -96,7 +96,7 @@ class Counting(Wrapper):
 
 
 def counted(storage: Storage) -> tuple[Storage, Counting]:
-    """Give a storage like `storage` whose requests are counted, and the counter."""
+    """Return a storage like `storage` whose requests are counted, and the counter."""
     made: list[Counting] = []
 
     def wrap(backend: Backend[Any]) -> Counting:

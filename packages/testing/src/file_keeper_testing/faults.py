@@ -98,7 +98,7 @@ class Rule:
         return True
 
     def exception(self, verb: str, key: str) -> BaseException:
-        """Give the exception of this rule for a call."""
+        """Return the exception of this rule for a call."""
         if isinstance(self.error, BaseException):
             return self.error
         if isinstance(self.error, type):
@@ -155,7 +155,7 @@ class Faulty(Wrapper):
         return result
 
     def _met(self, verb: str, key: str, *, sending: bool) -> list[Rule]:
-        """Give the rules that this call meets; those that spoil what is sent are asked for apart."""
+        """Return the rules that this call meets; those that spoil what is sent are asked for apart."""
         with self._lock:
             candidates = (r for r in self.rules if (r.flip is not None and verb in SENDING) is sending)
             return [rule for rule in candidates if rule.meets(verb, key)]
@@ -236,17 +236,17 @@ class Reordered(Wrapper):
 
 
 def limited(storage: Storage, **changes: Any) -> Storage:
-    """Give a storage like `storage` whose backend has other limits."""
+    """Return a storage like `storage` whose backend has other limits."""
     return storage.wrapped(lambda backend: Limited(backend, **changes))
 
 
 def without(storage: Storage, *verbs: str) -> Storage:
-    """Give a storage like `storage` whose backend lacks these optional verbs."""
+    """Return a storage like `storage` whose backend lacks these optional verbs."""
     return storage.wrapped(lambda backend: Lacking(backend, *verbs))
 
 
 def faulty(storage: Storage, *rules: Rule) -> tuple[Storage, Faulty]:
-    """Give a storage like `storage` that meets these faults, and the wrapper that makes them."""
+    """Return a storage like `storage` that meets these faults, and the wrapper that makes them."""
     made: list[Faulty] = []
 
     def wrap(backend: Backend[Any]) -> Faulty:
@@ -257,7 +257,7 @@ def faulty(storage: Storage, *rules: Rule) -> tuple[Storage, Faulty]:
 
 
 def flipped(body: Buffer, offset: int) -> bytes:
-    """Give a copy of `body` with the lowest bit of one byte flipped; unchanged when it is shorter."""
+    """Return a copy of `body` with the lowest bit of one byte flipped; unchanged when it is shorter."""
     result = bytearray(body)
     if offset < len(result):
         result[offset] ^= 1

@@ -17,12 +17,12 @@ MiB = 1 << 20
 
 @functools.lru_cache(maxsize=16)
 def payload(size: int, seed: int = 0) -> bytes:
-    """Give `size` bytes that look random and differ by `seed`."""
+    """Return `size` bytes that look random and differ by `seed`."""
     return random.Random(seed).randbytes(size)
 
 
 def ragged(content: bytes, *, largest: int = 100_000) -> Iterator[bytes]:
-    """Give a content in chunks of many sizes, some of them empty."""
+    """Return a content in chunks of many sizes, some of them empty."""
     sizes = random.Random(len(content))
     position = 0
     yield b""
@@ -34,7 +34,7 @@ def ragged(content: bytes, *, largest: int = 100_000) -> Iterator[bytes]:
 
 
 def endless(size: int, chunk: int = MiB) -> Iterator[bytes]:
-    """Give `size` bytes in chunks, without ever holding more than one."""
+    """Return `size` bytes in chunks, without ever holding more than one."""
     block = payload(chunk, 7)
     for _ in range(size // chunk):
         yield block
@@ -43,7 +43,7 @@ def endless(size: int, chunk: int = MiB) -> Iterator[bytes]:
 
 
 def failing(content: bytes, error: BaseException, chunk: int = 50_000) -> Iterator[bytes]:
-    """Give a content, then raise."""
+    """Return a content, then raise."""
     for start in range(0, len(content), chunk):
         yield content[start : start + chunk]
     raise error
@@ -79,7 +79,7 @@ class OnlyRead:
 
 @contextmanager
 def pipe(content: bytes) -> Generator[io.BufferedReader]:
-    """Give the reading end of a pipe that `content` comes through."""
+    """Return the reading end of a pipe that `content` comes through."""
     reading, writing = os.pipe()
 
     def write() -> None:

@@ -86,7 +86,7 @@ async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def take(intake: Intake[T], chunks: AsyncIterator[bytes]) -> T:
-    """Give a body to who takes it; return what comes of it. After a failure or cancellation nothing is left of it."""
+    """Pass a body to its receiver and return the result. After a failure or cancellation nothing is left of it."""
     try:
         async for chunk in chunks:
             await in_thread(intake.feed, chunk)

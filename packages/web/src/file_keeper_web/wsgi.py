@@ -67,7 +67,7 @@ def chunks_of(stream: Any, length: int | None) -> Iterator[bytes]:
 
 
 def take(intake: Intake[T], chunks: Iterator[bytes]) -> T:
-    """Give a body to who takes it; return what comes of it. After any failure nothing is left of it."""
+    """Pass a body to its receiver and return the result. After any failure nothing is left of it."""
     try:
         for chunk in chunks:
             intake.feed(chunk)

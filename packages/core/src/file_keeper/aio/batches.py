@@ -37,7 +37,7 @@ class Fed(Item[FileData]):
             self.feeder.cancel()
 
     def conclude(self, made: FileData | None, error: BaseException | None) -> None:
-        """Be told what came of it."""
+        """Record the outcome."""
         if self.cancelled:
             self.drop()
         else:
@@ -78,7 +78,7 @@ class _Bell:
     rung: Callable[[], object] | None = None
 
     def ring(self) -> None:
-        """Be told, in any thread, that something has changed."""
+        """Record, in any thread, that something has changed."""
         rung = self.rung
         if rung is not None:
             rung()

@@ -49,7 +49,7 @@ class Threads:
         return made[1], made[2]
 
     def forked(self) -> None:
-        """Be told that this is a child of the process: what a thread of the parent holds is held for ever."""
+        """Start anew in a child of the process: what a thread of the parent holds is held for ever."""
         self._lock = threading.Lock()
 
     def submit(self, call: Call, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -6,7 +6,7 @@ from .. import exc
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its name or its address; nobody is asked."""
+    """Return whether a host is this machine by its name or its address; nobody is asked."""
     import ipaddress
 
     host = host.lower().rstrip(".").partition("%")[0]

@@ -268,7 +268,7 @@ class Body:
         self.stream: Any = stream
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give up to `size` bytes; ``b""`` at the end."""
+        """Return up to `size` bytes; ``b""`` at the end."""
         return self.stream.read(size)
 
     def readinto(self, buffer: memoryview, /) -> int:
@@ -281,7 +281,7 @@ class Body:
         return len(chunk)
 
     def close(self) -> None:
-        """Give the connection back, or up."""
+        """Return the connection to the pool, or close it."""
         close = getattr(self.stream, "close", None)
         if close is not None:
             close()
@@ -366,7 +366,7 @@ class Backend(ABC, Generic[S]):
 
     @abstractmethod
     def head(self, key: str) -> ObjectInfo:
-        """Tell of an object. :raises MissingFileError: when there is none"""
+        """Return the record of an object. :raises MissingFileError: when there is none"""
 
     @abstractmethod
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
@@ -407,7 +407,7 @@ class Backend(ABC, Generic[S]):
 
     @abstractmethod
     def delete(self, key: str, *, etag: str = "") -> bool:
-        """Delete an object; tell whether it was there.
+        """Delete an object; return whether it was there.
 
         :param etag: only if it is still this version
         :raises ChangedFileError: when it is not
@@ -420,7 +420,7 @@ class Backend(ABC, Generic[S]):
     # -- parts ------------------------------------------------------------------------------------------------------
 
     def multipart_create(self, key: str, options: WriteOptions) -> str:
-        """Begin an upload in parts; give its id. Conditions are decided by ``multipart_complete``."""
+        """Begin an upload in parts; return its id. Conditions are decided by ``multipart_complete``."""
         raise NotImplementedError
 
     def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
@@ -432,7 +432,7 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def multipart_parts(self, upload: MultipartRef) -> Iterator[Part]:
-        """Tell the parts that the provider has, by number. :raises MissingFileError: when there is no such upload"""
+        """Return the parts that the provider has, by number. :raises MissingFileError: when there is no such upload"""
         raise NotImplementedError
 
     def multipart_complete(self, upload: MultipartRef, parts: Sequence[Part], options: WriteOptions) -> ObjectInfo:
@@ -445,17 +445,17 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def multipart_abort(self, upload: MultipartRef) -> bool:
-        """Drop an upload and its parts; tell whether it was open. The object at its key is never touched."""
+        """Drop an upload and its parts; return whether it was open. The object at its key is never touched."""
         raise NotImplementedError
 
     def multipart_list(self, prefix: str) -> Iterator[OpenUpload]:
-        """Tell the open uploads whose key begins with `prefix`."""
+        """Return the open uploads whose key begins with `prefix`."""
         raise NotImplementedError
 
     # -- native sessions --------------------------------------------------------------------------------------------
 
     def resumable_start(self, key: str, options: WriteOptions) -> str:
-        """Begin a session of one object sent piece after piece; give its id."""
+        """Begin a session of one object sent piece after piece; return its id."""
         raise NotImplementedError
 
     def resumable_send(
@@ -468,14 +468,14 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def resumable_offset(self, upload: MultipartRef, total: int | None) -> int | ObjectInfo:
-        """Tell the bytes that the provider has, or the object when the session was finished.
+        """Return the bytes that the provider has, or the object when the session was finished.
 
         :raises MissingFileError: when there is no such session
         """
         raise NotImplementedError
 
     def resumable_cancel(self, upload: MultipartRef) -> bool:
-        """Drop a session; tell whether it was open."""
+        """Drop a session; return whether it was open."""
         raise NotImplementedError
 
     # -- the rest ---------------------------------------------------------------------------------------------------
@@ -518,7 +518,7 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def notes(self, info: ObjectInfo) -> Mapping[str, str]:
-        """Give what ``annotate`` recorded of this very version of an object: algorithm to lower-case hex."""
+        """Return what ``annotate`` recorded of this very version of an object: algorithm to lower-case hex."""
         raise NotImplementedError
 
     def prepare(self) -> None:
@@ -534,11 +534,11 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def url(self, key: str) -> str:
-        """Give the permanent public address of an object; no network I/O."""
+        """Return the permanent public address of an object; no network I/O."""
         raise NotImplementedError
 
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
-        """Delete objects, there or not; give the key and the error of each that could not be deleted."""
+        """Delete objects, there or not; return the key and the error of each that could not be deleted."""
         raise NotImplementedError
 
     def sweep(self, prefix: str, older_than: float) -> int:

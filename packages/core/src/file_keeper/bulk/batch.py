@@ -91,7 +91,7 @@ class Item(Call, Generic[T]):
             self.end(Outcome(self.location, None, error))
 
     def drop(self) -> None:
-        """Be cancelled: nobody is given this outcome."""
+        """Cancel: nobody gets this outcome."""
         self.dropped = True
         self.end(Outcome(self.location, None, exc.StorageError("the batch ended before this item did")))
 
@@ -180,7 +180,7 @@ class Batch(Generic[T]):
             self._wake()
 
     def ended(self, item: Item[T]) -> None:
-        """Be told that an item has its outcome."""
+        """Record that an item has its outcome."""
         with self.changed:
             self._running -= 1
             self._large += item.large
@@ -191,7 +191,7 @@ class Batch(Generic[T]):
         self.wake()
 
     def slow_down(self) -> None:
-        """Be told that the service throttles: half as many items may be in flight, once for those that are."""
+        """React to throttling by the service: half as many items may be in flight, once for those that are."""
         with self.changed:
             if not self._adapts or self._eased < 0 or self._limit == 1:
                 return
@@ -272,7 +272,7 @@ class Batch(Generic[T]):
             self._pending = item
 
     def broke(self, error: BaseException) -> None:
-        """Be told that the iterable of the items has raised."""
+        """Record that the iterable of the items has raised."""
         self.failure = error
         self._exhausted = True
 
@@ -367,7 +367,7 @@ def count(items: object) -> int | None:
 
 
 def run(items: Iterator[Item[T]], limit: int, **options: Any) -> Iterator[Outcome[T]]:
-    """Run a batch in threads; give the outcomes as they are asked for.
+    """Run a batch in threads; return the outcomes as they are asked for.
 
     :param items: drawn in the caller's thread, while it asks for an outcome
     :param options: those of :class:`Batch`

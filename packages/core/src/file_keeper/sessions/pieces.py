@@ -102,7 +102,7 @@ class PieceUploads(Session):
             upload.release()
 
     def _ended(self, data: FileData, state: State, error: exc.FilesError) -> None:
-        """Say so when there is no such upload any more because another call finished it.
+        """Raise when there is no such upload any more because another call finished it.
 
         :raises ResumableUploadError: then
         """

@@ -22,7 +22,7 @@ def _is_count(value: Any) -> bool:
 
 
 def damage(data: FileData, state: State) -> str:
-    """Say what is wrong with a state, which went through other hands; ``""`` if nothing is."""
+    """Return what is wrong with a state, which went through other hands; ``""`` if nothing is."""
     for name, least in (("uploaded", 0), ("part_size", 1)):
         if not _is_count(state.get(name)) or state[name] < least:
             return f"{name} is {state.get(name)!r}"

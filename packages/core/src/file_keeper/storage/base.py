@@ -87,7 +87,7 @@ def seconds_of(duration: Duration) -> float:
 
 
 def validity(duration: Duration) -> float:
-    """Give the seconds that a link is valid."""
+    """Return the seconds that a link is valid."""
     seconds = seconds_of(duration)
     if seconds < 1:
         raise exc.StorageDataError("a link must be valid for at least one second")
@@ -181,11 +181,11 @@ class Base:
         return exc.UnsupportedOperationError(f"{self.settings.type} cannot do {missing}{disabled}")
 
     def full_path(self, location: str) -> str:
-        """Give the provider's key of a location. :raises LocationError: when it is none"""
+        """Return the provider's key of a location. :raises LocationError: when it is none"""
         return self._key(location)
 
     def wrapped(self, wrap: Callable[[Backend[Any]], Backend[Any]]) -> Self:
-        """Give a storage over the same backend with something around it: faults, counting.
+        """Return a storage over the same backend with something around it: faults, counting.
 
         :param wrap: gets the backend and gives one around it, see :class:`file_keeper.backend.Backend`
         """
@@ -274,7 +274,7 @@ class Base:
             return location
 
     def _condition(self, overwrite: bool | FileData | None) -> tuple[bool, str]:
-        """Give ``if_absent`` and ``if_match`` for what the caller said of overwriting."""
+        """Return ``if_absent`` and ``if_match`` for what the caller said of overwriting."""
         if isinstance(overwrite, FileData):
             if not overwrite.etag:
                 raise exc.StorageDataError(
@@ -342,14 +342,14 @@ class Base:
         return lambda error: error.within(self.name, operation, location)
 
     def _digests(self, info: ObjectInfo) -> dict[str, str]:
-        """Give the hashes recorded of an object; one more request where they stand beside it."""
+        """Return the hashes recorded of an object; one more request where they stand beside it."""
         found = attributes.all_digests(info)
         if info.noted and self.settings.hashing_algorithm not in found:
             found = {**self._verbs.notes(info), **found}
         return found
 
     def _describe(self, info: ObjectInfo, location: str) -> FileData:
-        """Give the data of an object; what nothing recorded is found out where the bytes are at hand."""
+        """Return the data of an object; what nothing recorded is found out where the bytes are at hand."""
         wanted = self.settings.hashing_algorithm
         info = dataclasses.replace(info, digests=self._digests(info))
         if self.limits.local and (wanted not in info.digests or not info.content_type):
@@ -399,7 +399,7 @@ class Base:
             raise
 
     def _attributes_of(self, info: ObjectInfo) -> WriteOptions:
-        """Give the options that write an object with the attributes of another, its hash left out."""
+        """Return the options that write an object with the attributes of another, its hash left out."""
         token = {attributes.named(TOKEN, self.limits): attributes.new_token()} if self.limits.metadata else {}
         return WriteOptions(
             content_type=info.content_type or "application/octet-stream",

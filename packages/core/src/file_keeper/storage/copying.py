@@ -31,7 +31,7 @@ class Copying(Reading):
 
     @operation(Capability.REMOVE)
     def remove(self, file: FileOrLocation) -> bool:
-        """Remove a file; tell whether it was there. :raises PermissionError: when that is not allowed"""
+        """Remove a file; return whether it was there. :raises PermissionError: when that is not allowed"""
         return self._verbs.delete(self._key(file))
 
     @operation(Capability.REMOVE)
@@ -103,7 +103,7 @@ class Copying(Reading):
     def _copied(
         self, source: str, key: str, file: FileOrLocation, location: str, overwrite: bool | FileData | None
     ) -> tuple[ObjectInfo, FileData]:
-        """Copy; give the source as it was seen, and the copy."""
+        """Copy; return the source as it was seen, and the copy."""
         if_absent, if_match = self._condition(overwrite)
         verbs = self._verbs.verbs
         if "copy" in verbs and self._copies_all(if_absent, if_match):
@@ -284,7 +284,7 @@ class Copying(Reading):
         return made
 
     def range_synthetic(self, file: FileOrLocation, start: int = 0, end: int | None = None) -> bytes:
-        """Give a range by reading the file from its beginning, for backends without ranges."""
+        """Return a range by reading the file from its beginning, for backends without ranges."""
         return synthetic.range(self, file, start, end)
 
     def compose_synthetic(

@@ -127,15 +127,15 @@ class Links(Base):
 
     @operation(Capability.LINK_TEMPORARY)
     def temporary_link(self, file: FileOrLocation, duration: Duration) -> str:
-        """Give an address to download a file from, for a time."""
+        """Return an address to download a file from, for a time."""
         return str(self.signed("download", duration, file))
 
     @operation(Capability.LINK_PERMANENT)
     def permanent_link(self, file: FileOrLocation) -> str:
-        """Give the address of a file that does not end; whether it is readable is up to the bucket's rights."""
+        """Return the address of a file that does not end; whether it is readable is up to the bucket's rights."""
         return self._verbs.url(self._key(file))
 
     @operation(Capability.LINK_ONE_TIME)
     def one_time_link(self, file: FileOrLocation, duration: Duration) -> str:
-        """Give an address that works once. No provider has them yet: always :class:`UnsupportedOperationError`."""
+        """Return an address that works once. No provider has them yet: always :class:`UnsupportedOperationError`."""
         raise self._cannot(Capability.LINK_ONE_TIME)

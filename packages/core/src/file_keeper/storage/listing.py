@@ -20,7 +20,7 @@ class Listed(Base):
 
     @operation(Capability.SCAN)
     def scan(self, *, prefix: str = "", glob: str = "", start_after: str = "") -> Iterator[str]:
-        """Give the locations of all files, lazily, in UTF-8 byte order.
+        """Return the locations of all files, lazily, in UTF-8 byte order.
 
         :param prefix: only those that begin with these characters; sent to the provider
         :param glob: only those that match as a whole, as by :func:`fnmatch.fnmatchcase` (``*`` crosses ``/``)
@@ -36,7 +36,7 @@ class Listed(Base):
             raise exc.LocationError("start_after has lone surrogates", location=name) from None
 
     def filtered_scan(self, prefix: str = "", glob: str = "") -> Iterator[str]:
-        """Give the locations that begin with `prefix` and match `glob`; see :meth:`scan`."""
+        """Return the locations that begin with `prefix` and match `glob`; see :meth:`scan`."""
         return self.scan(prefix=prefix, glob=glob)
 
     @overload
@@ -51,7 +51,7 @@ class Listed(Base):
     def files(
         self, *, prefix: str = "", glob: str = "", start_after: str = "", delimiter: str = ""
     ) -> Iterator[FileData | str]:
-        """Give the data of all files from the listing itself, no request per file; order and arguments as :meth:`scan`.
+        """Return the data of all files from the listing, no request per file; order and arguments as :meth:`scan`.
 
         Size, etag and modified are there; hash and content type only where the provider's listing has them.
 

@@ -47,7 +47,7 @@ class Reading(Base):
 
     @operation(Capability.RANGE)
     def range(self, file: FileOrLocation, start: int = 0, end: int | None = None) -> bytes:
-        """Give the bytes ``[start, end)``, as a slice would: past the end is empty.
+        """Return the bytes ``[start, end)``, as a slice would: past the end is empty.
 
         An empty range makes no request and says nothing about whether the file is there.
 
@@ -121,7 +121,7 @@ class Reading(Base):
 
     @operation(Capability.ANALYZE)
     def analyze(self, file: FileOrLocation) -> FileData:
-        """Give all that is known of a file: what :meth:`upload` gave, from any process.
+        """Return all that is known of a file: what :meth:`upload` gave, from any process.
 
         :raises MissingFileError: when there is none
         """
@@ -138,16 +138,16 @@ class Reading(Base):
 
     @operation(Capability.ANALYZE)
     def size(self, file: FileOrLocation) -> int:
-        """Give the size of a file in bytes."""
+        """Return the size of a file in bytes."""
         return self._verbs.head(self._key(file)).size
 
     @operation(Capability.ANALYZE)
     def hash(self, file: FileOrLocation) -> str:
-        """Give the recorded hash of a file as hex, ``""`` when none is known."""
+        """Return the recorded hash of a file as hex, ``""`` when none is known."""
         return self._describe(self._verbs.head(self._key(file)), name_of(file)).hash
 
     @operation(Capability.ANALYZE)
     def content_type(self, file: FileOrLocation) -> str:
-        """Give the media type of a file."""
+        """Return the media type of a file."""
         info = self._verbs.head(self._key(file))
         return info.content_type or self._describe(info, name_of(file)).content_type

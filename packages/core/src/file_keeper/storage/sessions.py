@@ -78,7 +78,7 @@ class InParts(Base):
 
     @operation(Capability.MULTIPART)
     def multipart_remove(self, data: FileData) -> bool:
-        """Drop an upload and its parts; tell whether it was open. A file at its location stays."""
+        """Drop an upload and its parts; return whether it was open. A file at its location stays."""
         return self._sessions.multipart_remove(data)
 
     @operation(Capability.RESUMABLE)
@@ -115,7 +115,7 @@ class InParts(Base):
 
     @operation(Capability.RESUMABLE)
     def resumable_remove(self, data: FileData) -> bool:
-        """Drop an upload; tell whether it was open."""
+        """Drop an upload; return whether it was open."""
         return self._sessions.resumable_remove(data)
 
     def cleanup_uploads(self, older_than: Duration) -> int:

@@ -170,7 +170,7 @@ class Base:
         return not ends and not set(name) & set(self.refused_characters)
 
     def gap(self, name: str) -> str:
-        """Give the reason of a declared gap, ``""`` when the backend does not have it."""
+        """Return the reason of a declared gap, ``""`` when the backend does not have it."""
         assert name in GAPS
         return self.gaps.get(name, "")
 
@@ -179,11 +179,11 @@ class Base:
         return Child(function, *args, imports=self.imports)
 
     def contestants(self, size: int, most: int = 32) -> list[int]:
-        """Give numbers to those that take part in a race."""
+        """Return numbers to those that take part in a race."""
         return list(range(min(most, max(4, self.race_bytes // max(1, size)))))
 
     def leftovers(self, storage: Storage) -> list[str]:
-        """Tell what uploads have left under this storage's path. A subclass adds what only it can see."""
+        """Return what uploads have left under this storage's path. A subclass adds what only it can see."""
         root = storage.full_path("x")[:-1]
         backend = storage.backend
         found: list[str] = []
@@ -232,7 +232,7 @@ class Base:
 
 
 def describe_upload(upload: OpenUpload) -> str:
-    """Say which upload is open, without its id: that may be a secret."""
+    """Return a description of an open upload without its id, which may be a secret."""
     return f"open upload of {upload.ref.key!r}"
 
 
@@ -241,7 +241,7 @@ def _covers(case: str, name: str) -> bool:
 
 
 def cases(cls: type[Base]) -> dict[str, Any]:
-    """Give the cases of a suite by name."""
+    """Return the cases of a suite by name."""
     return {
         name.removeprefix("test_"): getattr(cls, name)
         for name in dir(cls)
@@ -250,7 +250,7 @@ def cases(cls: type[Base]) -> dict[str, Any]:
 
 
 def shown(cls: type[Base]) -> dict[str, Any]:
-    """Give the cases that are not skipped."""
+    """Return the cases that are not skipped."""
     return {name: case for name, case in cases(cls).items() if not any(_covers(gap, name) for gap in cls.emulator_gaps)}
 
 
@@ -266,12 +266,12 @@ def store(storage: Storage, names: Sequence[str]) -> None:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Give names in UTF-8 byte order."""
+    """Return names in UTF-8 byte order."""
     return sorted(names, key=str.encode)
 
 
 def operations(storage: Storage, location: str, folder: str) -> dict[str, tuple[Capability, Callable[[], Any]]]:
-    """Give every operation that takes a location, done on `location`, with the capability that it needs.
+    """Return every operation that takes a location, done on `location`, with the capability that it needs.
 
     :param folder: a local directory, for downloads
     """

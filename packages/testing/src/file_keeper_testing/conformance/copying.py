@@ -16,7 +16,7 @@ WAYS = pytest.mark.parametrize("own", [False, True], ids=["native", "own way"])
 
 
 def _way(storage: Storage, own: bool) -> Storage:
-    """Give the storage, or one whose backend has none of the verbs that the core can do without."""
+    """Return the storage, or one whose backend has none of the verbs that the core can do without."""
     return without(storage, "copy", "move", "append", "compose", "delete_many") if own else storage
 
 

@@ -41,7 +41,7 @@ HEADERS = {
 
 
 def md5(content: bytes) -> str:
-    """Give the hash that an upload is to tell."""
+    """Return the hash that an upload is to tell."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 

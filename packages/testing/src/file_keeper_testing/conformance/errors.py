@@ -25,7 +25,7 @@ KINDS = [
 
 
 def _calls(storage: Storage, target: Path) -> dict[str, tuple[str, Callable[[], Any]]]:
-    """Give the operations by name, each with the verbs (a pattern) at which it can meet a fault."""
+    """Return the operations by name, each with the verbs (a pattern) at which it can meet a fault."""
 
     def started(kind: str) -> FileData:
         return getattr(storage, f"{kind}_start")("session", 10, overwrite=True)

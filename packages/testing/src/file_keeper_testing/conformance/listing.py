@@ -24,7 +24,7 @@ TREE = ["a/1", "a/2", "a/b/3", "a-b", "a.txt", "ab/4", "b", "c/d/e/5", "z/6"]
 
 
 def tricky() -> list[str]:
-    """Give the names that can be files all at once, also in a file system."""
+    """Return the names that can be files all at once, also in a file system."""
     names = {name for name in TRICKY if not name.endswith("/")}
     return [name for name in names if not any(other.startswith(name + "/") for other in names)]
 

@@ -20,7 +20,7 @@ PIECE = 256 * KiB
 
 
 def as_json(data: FileData) -> FileData:
-    """Give the state as another process would get it."""
+    """Return the state as another process would get it."""
     return FileData.from_dict(json.loads(json.dumps(data.as_dict())))
 
 

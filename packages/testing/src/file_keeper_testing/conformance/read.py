@@ -61,7 +61,7 @@ class _Closing:
 
 
 def closing(storage: Storage) -> tuple[Storage, Closing]:
-    """Give a storage like `storage`, and the count of its open bodies."""
+    """Return a storage like `storage`, and the count of its open bodies."""
     made: list[Closing] = []
 
     def wrap(backend: Backend[Any]) -> Closing:
