@@ -12,7 +12,7 @@ import pytest
 from faults.answers import azure_error
 from faults.proxy import FaultProxy
 from file_keeper import exc
-from file_keeper.backend import ObjectInfo, UploadLost, WriteOptions
+from file_keeper.backend import ObjectInfo, PartsDiscardedError, WriteOptions
 from file_keeper.resilience import retry
 from file_keeper_azure import AzureBackend
 
@@ -111,7 +111,7 @@ def test_a_commit_that_another_writer_broke_is_begun_again(proxied: AzureBackend
     ids = {request.parameters["blockid"] for request in proxy.matching("PUT", "/y$", "comp=block&")}
     assert len(ids) == 3 * 5, "each attempt has an upload of its own"
     proxy.on("PUT", query="comp=blocklist", times=None).answer(*azure_error(400, "InvalidBlockList"))
-    with pytest.raises(UploadLost), as_ours(proxied):
+    with pytest.raises(PartsDiscardedError), as_ours(proxied):
         proxied.copy(source, "y", ATTRIBUTES)
 
 

@@ -43,7 +43,7 @@ VERBS: dict[str, Callable[[AzureBackend], object]] = {
     # Of nothing: pieces are repeated by themselves, see test_copies.
     "compose": lambda b: b.compose([replace(SOURCE, size=0)] * 2, "y", OPTIONS),
     "append": lambda b: b.append(SOURCE, b"1", OPTIONS),
-    "annotate": lambda b: b.annotate(SOURCE, {"md5": "0" * 32}),
+    "store_digests": lambda b: b.store_digests(SOURCE, {"md5": "0" * 32}),
     "prepare": lambda b: b.prepare(),
     "check": lambda b: b.check(),
 }

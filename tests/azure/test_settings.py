@@ -232,7 +232,7 @@ def test_nothing_is_built_before_it_is_needed(make_backend: Make, monkeypatch: p
 def test_a_fork_builds_its_own(backend: AzureBackend) -> None:
     backend.put("x", b"1", WriteOptions())
     before = backend.client
-    backend.forked()
+    backend.after_fork()
     assert backend.client is not before
     assert read_all(backend, "x") == b"1"
     before.close()

@@ -13,7 +13,7 @@ import pytest
 from faults.answers import azure_error
 from faults.proxy import FaultProxy
 from file_keeper import exc
-from file_keeper.backend import MultipartRef, Part, UploadLost, WriteOptions, entries_of
+from file_keeper.backend import MultipartRef, Part, PartsDiscardedError, WriteOptions, entries_of
 from file_keeper_azure import AzureBackend, blocks
 
 from .azure_calls import as_ours, read_all
@@ -95,7 +95,7 @@ def test_of_two_uploads_to_one_key_one_is_told(
     sent = {upload.id: send(backend, upload, 0, 1) for upload in (first, second)}
     assert [part.number for part in backend.multipart_parts(first)] == [0, 1], "they are not mixed up"
     backend.multipart_complete(second, sent[second.id], WriteOptions())
-    with pytest.raises(UploadLost), as_ours(backend):
+    with pytest.raises(PartsDiscardedError), as_ours(backend):
         backend.multipart_complete(first, sent[first.id], WriteOptions())
     with pytest.raises(exc.ExistingFileError), as_ours(backend):
         backend.multipart_complete(first, sent[first.id], WriteOptions(if_absent=True))
@@ -121,7 +121,7 @@ def test_a_block_that_comes_after_the_end_opens_nothing_again(
     backend.multipart_complete(upload, send(backend, upload, 0), WriteOptions())
     elsewhere.multipart_put(upload, 1, b"late")
     assert gone(elsewhere, upload)
-    with pytest.raises(UploadLost), as_ours(elsewhere):
+    with pytest.raises(PartsDiscardedError), as_ours(elsewhere):
         elsewhere.multipart_complete(upload, [Part(number=0, size=1, etag="")], WriteOptions())
 
 

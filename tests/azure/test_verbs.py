@@ -199,16 +199,16 @@ def test_a_container_that_is_being_deleted_is_waited_for(proxied: AzureBackend, 
 def test_annotate(backend: AzureBackend) -> None:
     made = backend.put("x", CONTENT, OPTIONS)
     sha1 = hashlib.sha1(CONTENT).hexdigest()
-    backend.annotate(made, {"sha1": sha1})
+    backend.store_digests(made, {"sha1": sha1})
     noted = backend.head("x")
     assert noted.metadata == {**OPTIONS.metadata, "fk_hash": f"sha1:{sha1}"}
-    backend.annotate(noted, {"md5": "0" * 32})
+    backend.store_digests(noted, {"md5": "0" * 32})
     after = backend.head("x")
     assert after.digests == {"md5": "0" * 32}
     assert (after.headers, after.content_type, after.metadata) == (OPTIONS.headers, "text/x-try", noted.metadata)
     for digests in ({"md5": MD5}, {"sha1": sha1}):
         with pytest.raises(exc.ChangedFileError), as_ours(backend):
-            backend.annotate(made, digests)
+            backend.store_digests(made, digests)
 
 
 def test_metadata_of_other_tools_keeps_its_case(backend: AzureBackend, account: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ class Shaped(MemoryBackend):
 
     @property
     def verbs(self) -> frozenset[str]:
-        return frozenset(super().verbs) - {"annotate", "move", "append"}
+        return frozenset(super().verbs) - {"store_digests", "move", "append"}
 
 
 class LikeS3(Shaped):
@@ -94,18 +94,18 @@ class LikeS3(Shaped):
         self._bucket.objects[info.key] = dataclasses.replace(self._bucket.objects[info.key], info=info)
         return info
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         with self._bucket.lock:
             found = self._pinned(info)
             self._kept(dataclasses.replace(found.info, noted=True))
             _tags[info.key, found.info.etag] = dict(digests)
 
-    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+    def read_digests(self, info: ObjectInfo) -> Mapping[str, str]:
         return _tags.get((info.key, info.etag), {})
 
     @property
     def verbs(self) -> frozenset[str]:
-        return super().verbs | {"annotate", "notes"}
+        return super().verbs | {"store_digests", "read_digests"}
 
 
 _tags: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -165,7 +165,7 @@ class LikeGcs(Shaped):
                 )
             return self._store(key, found.data, dataclasses.replace(options, digests={}))
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         with self._bucket.lock:
             found = self._pinned(info)
             ((name, value),) = digests.items()
@@ -213,7 +213,7 @@ class LikeGcs(Shaped):
 
     @property
     def verbs(self) -> frozenset[str]:
-        return super().verbs | {"annotate"}
+        return super().verbs | {"store_digests"}
 
 
 class Poor(Shaped):

@@ -115,12 +115,12 @@ class Double(MemoryBackend):
     def resumable_cancel(self, upload: MultipartRef) -> bool:
         return self.sessions.pop(upload.id, None) is not None
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         self.tags[info.key] = digests
         found = self._get(info.key)
         self._bucket.objects[info.key] = dataclasses.replace(found, info=dataclasses.replace(found.info, noted=True))
 
-    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+    def read_digests(self, info: ObjectInfo) -> Mapping[str, str]:
         return self.tags.get(info.key, {})
 
 

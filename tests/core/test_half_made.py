@@ -44,7 +44,7 @@ CLASSES = sorted(set(_finalised()), key=lambda cls: f"{cls.__module__}.{cls.__qu
 
 
 def test_there_are_some() -> None:
-    assert {"Reader", "SeekableFile", "Writer"} <= {cls.__name__ for cls in CLASSES}
+    assert {"ObjectStream", "SeekableFile", "Writer"} <= {cls.__name__ for cls in CLASSES}
     assert "file_keeper" in PACKAGES
 
 

@@ -11,13 +11,13 @@ def test_what_is_printable_is_never_refused() -> None:
 
 def test_one_bad_name_spoils_the_page() -> None:
     good = ["a", "b c", "☺", "x.y"]
-    assert are_plain(good, room=1024)
+    assert are_plain(good, max_bytes=1024)
     for bad in ("a\x00", "a\x7f", "\x85", "\ud800", "\ufdd0", "\U0001ffff", "../x", "a//b", "C:x", "é" * 600):
-        assert problem(bad, room=1024) or "//" in bad
-        assert not are_plain([*good, bad], room=1024)
+        assert problem(bad, max_bytes=1024) or "//" in bad
+        assert not are_plain([*good, bad], max_bytes=1024)
     for marker in ("a/", "/a", "a//b"):
-        assert not are_plain([marker], room=1024), "also as the only one"
-        assert not are_plain([*good, marker], room=1024), "also as the last one"
+        assert not are_plain([marker], max_bytes=1024), "also as the only one"
+        assert not are_plain([*good, marker], max_bytes=1024), "also as the last one"
     # What is not printable and still legal takes the exact way.
-    assert are_plain(["a\u00a0b", "\u200d"], room=1024)
+    assert are_plain(["a\u00a0b", "\u200d"], max_bytes=1024)
     assert not problem("a\u00a0b")

@@ -185,7 +185,7 @@ def test_at_a_glance_and_one_by_one() -> None:
     pieces = ["a", "/", ".", "..", ":", "C:", ".file-keeper", "\n", "é", "\ud800", "x" * 1000, ""]
     for _ in range(5000):
         names = ["".join(chance.choice(pieces) for _ in range(chance.randint(0, 5))) for _ in range(3)]
-        if location.are_plain(names, room=1024):
+        if location.are_plain(names, max_bytes=1024):
             for name in names:
                 assert not location.problem(name) or name == ""
                 assert not location.is_reserved(name)

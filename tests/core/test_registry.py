@@ -15,6 +15,7 @@ from typing import Any
 import file_keeper as fk
 import pytest
 from file_keeper import exc, registry
+from file_keeper.backend import Backend
 from file_keeper.memory import MemoryBackend
 from file_keeper.settings import KNOWN
 
@@ -96,6 +97,22 @@ def test_a_backend_that_cannot_be_imported() -> None:
         ) as caught:
             fk.make_storage("media", {"type": "acme:x"})
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(registry.RENAMED.items()))
+def test_a_backend_of_an_earlier_contract_is_refused_where_it_is_registered(old: str, new: str) -> None:
+    backend = type("Old", (MemoryBackend,), {old: lambda self, *args: None})
+    for adapters in (fk.adapters, registry.Adapters(lambda: {"acme:old": lambda: backend})):
+        with pytest.raises(exc.InvalidStorageConfigurationError, match=f"'{old}' is '{new}' now.*docs/adapters.md"):
+            adapters.register("acme:old", backend) if adapters is fk.adapters else adapters.get("acme:old")
+    assert "acme:old" not in fk.adapters
+
+
+def test_a_backend_without_a_required_verb_is_refused_where_it_is_registered() -> None:
+    backend = type("Short", (Backend,), {verb: getattr(MemoryBackend, verb) for verb in ("head", "read", "list")})
+    with pytest.raises(exc.InvalidStorageConfigurationError, match="Short of 'acme:short' lacks the required delete"):
+        fk.adapters.register("acme:short", backend)
+    assert "acme:short" not in fk.adapters
 
 
 def test_no_type() -> None:

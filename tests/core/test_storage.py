@@ -24,7 +24,7 @@ from file_keeper.backend import (
     REQUIRED,
     VERBS,
     Backend,
-    Guard,
+    ErrorBoundary,
     SignAction,
     SignedRequest,
     SignOptions,
@@ -148,12 +148,12 @@ def test_every_method_checks_its_capability_first(name: str) -> None:
 
 
 def test_wrappers_have_every_verb() -> None:
-    for wrapper in (Wrapper, Guard, Retry):
+    for wrapper in (Wrapper, ErrorBoundary, Retry):
         for verb in VERBS:
             assert getattr(wrapper, verb) is not getattr(Backend, verb), (wrapper, verb)
     assert set(VERBS) == {*REQUIRED, *OPTIONAL}
     public = {name for name in vars(Backend) if not name.startswith("_")}
-    assert public - set(VERBS) == {"settings_type", "limits", "translate", "verbs", "client", "forked", "close"}
+    assert public - set(VERBS) == {"settings_type", "limits", "translate", "verbs", "client", "after_fork", "close"}
 
 
 # -- links ------------------------------------------------------------------------------------------------------------

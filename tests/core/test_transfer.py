@@ -34,7 +34,7 @@ from core.doubles import (
     settings_of,
 )
 from file_keeper import FileData, Storage, Upload, exc
-from file_keeper.backend import Limits, ObjectInfo, UploadLost, WriteOptions
+from file_keeper.backend import Limits, ObjectInfo, PartsDiscardedError, WriteOptions
 from file_keeper.backend.contract import GiB, TiB
 from file_keeper.intake import part_sizes
 from file_keeper.resilience import retry
@@ -280,7 +280,7 @@ def test_a_failure_at_every_call(kind: str, source: str, error: BaseException) -
         "x", SOURCES[source](BODY)
     )
     for before, verb in itertools.product((None, b"before"), calls):
-        if verb in ("multipart_abort", "resumable_cancel", "annotate"):
+        if verb in ("multipart_abort", "resumable_cancel", "store_digests"):
             continue
         for nth in {1, calls[verb] // 2 + 1, calls[verb]}:
             storage, backend = double(KINDS[kind])
@@ -416,7 +416,7 @@ class Losing(Double):
             self._bucket.uploads.pop(upload.id)
             if self.other is not None:
                 super().put(upload.key, self.other, WriteOptions())
-            raise UploadLost("the blocks are gone", code="InvalidBlockList")
+            raise PartsDiscardedError("the blocks are gone", code="InvalidBlockList")
         return super().multipart_complete(upload, parts, options)
 
 
@@ -452,7 +452,7 @@ def test_lost_parts_of_what_cannot_be_sent_again(losses: int) -> None:
     body = chunks if losses == 1 else io.BytesIO
     with pytest.raises(exc.ConnectionError, match="another writer of this location broke the upload") as caught:
         losing(losses=losses).upload("x", body(BODY))
-    assert isinstance(caught.value.__cause__, UploadLost)
+    assert isinstance(caught.value.__cause__, PartsDiscardedError)
     assert caught.value.code == "InvalidBlockList"
     with pytest.raises(exc.ChangedFileError, match="another writer of this location broke the upload"):
         losing(losses=losses).upload("x", body(BODY), overwrite=True)
@@ -491,7 +491,7 @@ def test_a_hash_that_comes_too_late_is_noted(caplog: pytest.LogCaptureFixture) -
     assert storage.analyze("x") == made
 
     def hook(verb: str, key: str) -> None:
-        if verb == "annotate":
+        if verb == "store_digests":
             raise exc.PermissionError("no tags")
 
     with caplog.at_level(logging.WARNING, "file_keeper"):

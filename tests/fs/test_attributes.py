@@ -89,7 +89,7 @@ def test_a_change_by_other_tools_is_noticed(change: str, backend: FsBackend, roo
     with pytest.raises(exc.ChangedFileError):
         backend.append(made, b"x", PLAIN)
     with pytest.raises(exc.ChangedFileError):
-        backend.annotate(made, {"md5": "b" * 32})
+        backend.store_digests(made, {"md5": "b" * 32})
     assert keys(backend) == ["a"]
 
 
@@ -156,8 +156,8 @@ def test_notes_of_a_file_made_by_other_tools(backend: FsBackend, root: Path) -> 
     (root / "d" / "foreign").write_bytes(b"x")
     info = backend.head("d/foreign")
     assert told(info) == NOTHING
-    backend.annotate(info, {"md5": "c" * 32})
-    backend.annotate(info, {"sha1": "d" * 40})
+    backend.store_digests(info, {"md5": "c" * 32})
+    backend.store_digests(info, {"sha1": "d" * 40})
     again = backend.head("d/foreign")
     assert again.digests == {"md5": "c" * 32, "sha1": "d" * 40}
     assert again.etag == info.etag
@@ -226,7 +226,7 @@ def test_a_large_record(root: Path) -> None:
 def test_none_are_kept(root: Path) -> None:
     backend = build(root, attributes="none")
     made = backend.put("a", b"content", FULL)
-    backend.annotate(made, {"md5": "a" * 32})
+    backend.store_digests(made, {"md5": "a" * 32})
     assert told(backend.head("a")) == NOTHING
     assert list(root.iterdir()) == [root / "a"]
     assert os.listxattr(root / "a") == []
@@ -292,9 +292,9 @@ def test_a_sidecar_belongs_to_one_name(root: Path) -> None:
     os.rename(root / "a", root / "b")
     assert told(backend.head("b")) == NOTHING
     # What was of "a", and of the "b" that was, belongs to nothing now.
-    assert backend.sweep("", 3600) == 0
+    assert backend.cleanup("", 3600) == 0
     time.sleep(0.01)
-    assert backend.sweep("", 0) == 2
+    assert backend.cleanup("", 0) == 2
     assert leftovers(root) == []
 
 

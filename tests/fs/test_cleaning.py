@@ -92,16 +92,16 @@ def test_whatever_has_a_name_of_ours_goes(
     os.makedirs(hold)
     path = hold + b"/" + (odd + name if name.endswith(b".json") else name + odd)
     make(path)
-    assert backend.sweep("", HOUR) == 2, "it is young, and those that follow are not"
+    assert backend.cleanup("", HOUR) == 2, "it is young, and those that follow are not"
     assert os.path.lexists(path)
     old(path)
     assert list(backend.multipart_list("")) == []
-    assert backend.sweep("", HOUR) == 1
+    assert backend.cleanup("", HOUR) == 1
     assert found(root) == []
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("name", [b"notes", b"\xff\xfe", b"a\nb"])
+@pytest.mark.parametrize("name", [b"read_digests", b"\xff\xfe", b"a\nb"])
 def test_what_is_not_ours_is_passed_over(
     name: bytes, make: Callable[[bytes], None], root: Path, backend: FsBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,7 +111,7 @@ def test_what_is_not_ours_is_passed_over(
     make(hold + b"/" + name)
     old(hold + b"/" + name)
     with caplog.at_level(logging.WARNING, "file_keeper"):
-        assert backend.sweep("", 0) == 2
+        assert backend.cleanup("", 0) == 2
     assert os.listdir(hold) == [name]
     assert ["is passed over: it is not ours" in record.getMessage() for record in caplog.records] == [True]
     repr(caplog.text.encode())  # what is logged can be written down
@@ -126,7 +126,7 @@ def test_directories_of_any_name_are_looked_into(odd: bytes, root: Path, backend
     upload = folder + b"/" + HEX.encode()
     os.mkdir(upload)
     Path(os.fsdecode(upload), "meta.json").write_text(json.dumps({"name": "x", "started": 0}))
-    assert backend.sweep("", HOUR) == 1
+    assert backend.cleanup("", HOUR) == 1
     ((ref,),) = [[entry.ref for entry in backend.multipart_list("")]]
     assert backend.multipart_abort(ref) is True
     assert not os.path.exists(folder)
@@ -137,7 +137,7 @@ def test_something_else_has_the_reserved_name(make: Callable[[bytes], None], roo
     follows(root)
     (root / "d").mkdir()
     make(os.fsencode(root / "d" / ".file-keeper"))
-    assert backend.sweep("", 0) == 2
+    assert backend.cleanup("", 0) == 2
     assert list(backend.multipart_list("")) == []
     assert found(root) == ["d", "d/.file-keeper"]
 
@@ -155,9 +155,9 @@ def test_an_upload_that_says_nothing_of_itself(meta: str | None, root: Path, bac
         (folder / "meta.json").write_text(meta)
     (folder / "00000000").write_text("part")
     assert list(backend.multipart_list("")) == []
-    assert backend.sweep("", HOUR) == 2
+    assert backend.cleanup("", HOUR) == 2
     old(folder)
-    assert backend.sweep("", HOUR) == 1
+    assert backend.cleanup("", HOUR) == 1
     assert found(root) == []
 
 
@@ -188,7 +188,7 @@ def test_parts_that_cannot_go_are_no_failure_of_what_is_published(
     info = plain.multipart_complete(ref, [part], PLAIN)
     assert (info.size, (root / "x").read_bytes()) == (7, b"content")
     monkeypatch.undo()
-    assert plain.sweep("", 0) == 1
+    assert plain.cleanup("", 0) == 1
     assert found(root) == ["x"]
 
 
@@ -203,7 +203,7 @@ def test_deeper_than_descriptors_and_recursion_go(root: Path, plain: FsBackend) 
         descriptor = deeper
     os.close(descriptor)
     old(top)
-    assert plain.sweep("", HOUR) == 1
+    assert plain.cleanup("", HOUR) == 1
     assert found(root) == []
 
 
@@ -221,13 +221,13 @@ def test_a_tree_deeper_than_any_name_is_left_where_that_ends(
     looked = []
     real = Directory.folders
     monkeypatch.setattr(Directory, "folders", lambda self: looked.append(1) or real(self))
-    plain.sweep("", 0)
+    plain.cleanup("", 0)
     assert len(looked) <= 2 * 512
     # pytest removes its folders by recursion, which does not go as deep.
     (root / "d").rename(root / ".file-keeper-old")
     (root / ".file-keeper").mkdir()
     (root / ".file-keeper-old").rename(root / ".file-keeper" / "old-1")
-    plain.sweep("", 0)
+    plain.cleanup("", 0)
     assert found(root) == []
 
 
@@ -293,7 +293,7 @@ def test_a_directory_that_may_not_be_read(root: Path, plain: FsBackend, tmp_path
     for path in root.rglob("*"):
         if path.is_dir():
             path.chmod(0o700)
-    plain.sweep("", 0)
+    plain.cleanup("", 0)
     assert [name for name in found(root) if "old-" in name or "new-" in name or HEX in name] == []
 
 

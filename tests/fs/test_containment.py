@@ -25,7 +25,7 @@ READS: dict[str, Callable[[FsBackend, str], Any]] = {
     "compose from": lambda b, key: b.compose([ObjectInfo(key=key, size=1)] * 2, "target", PLAIN),
     "move from": lambda b, key: b.move(key, "target", PLAIN),
     "append": lambda b, key: b.append(ObjectInfo(key=key, size=1), b"x", PLAIN),
-    "annotate": lambda b, key: b.annotate(ObjectInfo(key=key, size=1), {"md5": "0" * 32}),
+    "store_digests": lambda b, key: b.store_digests(ObjectInfo(key=key, size=1), {"md5": "0" * 32}),
     "multipart_put": lambda b, key: b.multipart_put(MultipartRef(key, "0" * 32), 0, b"x"),
     "multipart_parts": lambda b, key: list(b.multipart_parts(MultipartRef(key, "0" * 32))),
     "multipart_complete": lambda b, key: b.multipart_complete(MultipartRef(key, "0" * 32), [], PLAIN),
@@ -122,7 +122,7 @@ class TestLinks:
             backend.put("a", b"x", PLAIN)
         with pytest.raises(exc.FilesError):
             backend.multipart_create("a", PLAIN)
-        backend.sweep("", 0)
+        backend.cleanup("", 0)
         assert_untouched(outside)
 
 
@@ -169,7 +169,7 @@ def test_swapped_in_between(options: dict[str, Any], root: Path, outside: Path) 
         lambda: backend.copy(backend.head("dir/secret"), "dir/copy", PLAIN),
         lambda: backend.move("dir/copy", "dir/sub/moved", PLAIN),
         lambda: [entry.key for entry in entries_of(backend.list(""))],
-        lambda: backend.sweep("", 3600),
+        lambda: backend.cleanup("", 3600),
         lambda: backend.multipart_create("dir/parts", PLAIN),
     ]
     try:

@@ -201,7 +201,7 @@ class TestNoPermission:
                 lambda: backend.move("d/a", "d/b", NEW),
                 lambda: backend.copy(info, "d/b", NEW),
                 lambda: backend.append(info, b"y", PLAIN),
-                lambda: backend.annotate(info, {"md5": "a" * 32}),
+                lambda: backend.store_digests(info, {"md5": "a" * 32}),
                 lambda: backend.multipart_create("d/a", PLAIN),
                 lambda: backend.head("secret/a"),
                 lambda: backend.read("secret/a"),
@@ -213,7 +213,7 @@ class TestNoPermission:
             ):
                 assert isinstance(translated(backend, call), exc.PermissionError)
             # What cleans up says what it passes over, and goes on.
-            assert (list(backend.multipart_list("")), backend.sweep("", 0)) == ([], 0)
+            assert (list(backend.multipart_list("")), backend.cleanup("", 0)) == ([], 0)
             assert content(backend, "d/a") == b"x"
 
         self.as_nobody(closed, work)
@@ -256,7 +256,7 @@ class TestRoot:
             lambda: backend.multipart_create("a", PLAIN),
             lambda: backend.multipart_put(upload, 0, b"x"),
             lambda: list(backend.multipart_list("")),
-            lambda: backend.sweep("", 0),
+            lambda: backend.cleanup("", 0),
             lambda: backend.move("a", "b", PLAIN),
         ]
         for call in calls:

@@ -92,7 +92,7 @@ def test_at_random_moments(root: Path, kind: dict[str, Any]) -> None:
         if backend._kind.closes:
             for path in root.rglob(".file-keeper/tmp-*"):
                 os.utime(path, (0, 0))
-        backend.sweep("", 0)
+        backend.cleanup("", 0)
     # A directory made just before the kill is empty and means nothing: nobody can tell it from one of the operator's.
     assert [name for name in leftovers(root) if ".file-keeper" in name or not name.endswith("/")] == []
 
@@ -139,7 +139,7 @@ def test_the_living_keep_their_staging_file(root: Path, plain: FsBackend) -> Non
             yield memoryview(b"first")
             (staged,) = root.rglob("tmp-*")
             os.utime(staged, (0, 0))
-            assert build(root).sweep("", 0) == 0
+            assert build(root).cleanup("", 0) == 0
             yield memoryview(b"second")
 
     plain.put("a", Slow(), NEW)
@@ -153,9 +153,9 @@ def test_uploads_half_made_and_half_removed(name: str, root: Path, backend: FsBa
     folder.mkdir(parents=True)
     (folder / "00000000").write_text("x")
     assert list(backend.multipart_list("")) == []
-    assert backend.sweep("", 3600) == 0
+    assert backend.cleanup("", 3600) == 0
     assert folder.exists()
-    assert backend.sweep("", 0) == 1
+    assert backend.cleanup("", 0) == 1
     assert list(root.iterdir()) == []
 
 

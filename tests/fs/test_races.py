@@ -256,7 +256,7 @@ def test_a_sweep_takes_nothing_from_the_living(root: Path, kind: dict[str, Any])
         if not number:
             while not stop.exists():
                 # It may take one that was created and not locked yet: its writer notices and makes another.
-                backend.sweep("", 0)
+                backend.cleanup("", 0)
             return
         try:
             for round_ in range(100):

@@ -124,7 +124,7 @@ VERBS: dict[str, Callable[[GcsBackend], Any]] = {
     "copy": lambda gcs: gcs.copy(INFO, "b", OPTIONS),
     "compose": lambda gcs: gcs.compose([INFO, INFO], "b", OPTIONS),
     "append": lambda gcs: gcs.append(INFO, b"x", OPTIONS),
-    "annotate": lambda gcs: gcs.annotate(INFO, {"sha256": "00"}),
+    "store_digests": lambda gcs: gcs.store_digests(INFO, {"sha256": "00"}),
     "prepare": lambda gcs: gcs.prepare(),
     "check": lambda gcs: gcs.check(),
 }

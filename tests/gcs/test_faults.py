@@ -46,7 +46,7 @@ VERBS: dict[str, Callable[[GcsBackend], Any]] = {
     "copy": lambda gcs: gcs.copy(INFO, "b", WriteOptions()),
     "compose": lambda gcs: gcs.compose([INFO, INFO], "b", WriteOptions()),
     "append": lambda gcs: gcs.append(INFO, b"x", WriteOptions()),
-    "annotate": lambda gcs: gcs.annotate(INFO, {"md5": "00"}),
+    "store_digests": lambda gcs: gcs.store_digests(INFO, {"md5": "00"}),
     "prepare": lambda gcs: gcs.prepare(),
     "check": lambda gcs: gcs.check(),
     "delete_many": lambda gcs: list(gcs.delete_many(["a"])),

@@ -410,15 +410,15 @@ def test_append(backend: Make, double: GcsDouble) -> None:
 
 
 def test_objects_of_several_storage_classes_are_left_to_the_core(backend: Make, double: GcsDouble) -> None:
-    from file_keeper.backend import NotModifiedInPlace
+    from file_keeper.backend import NotSupportedForObject
 
     cold = backend(storage_class="COLDLINE").put("cold", b"1", WriteOptions())
     assert double.object("media", "cold").storage_class == "COLDLINE"
     gcs = backend()
     warm = gcs.put("warm", b"2", WriteOptions())
-    with pytest.raises(NotModifiedInPlace):
+    with pytest.raises(NotSupportedForObject):
         gcs.compose([cold, warm], "both", WriteOptions())
-    with pytest.raises(NotModifiedInPlace):
+    with pytest.raises(NotSupportedForObject):
         gcs.append(cold, b"3", WriteOptions(if_match=cold.etag))
     assert double.names("media") == ["cold", "warm"]
     # Parts are of the class of what they become, so that they can be composed at all.
@@ -431,12 +431,12 @@ def test_objects_of_several_storage_classes_are_left_to_the_core(backend: Make, 
 def test_a_hash_is_noted_without_a_second_upload(backend: Make, double: GcsDouble) -> None:
     gcs = backend()
     made = gcs.put("a", b"x", WriteOptions(metadata={"m": "1"}))
-    gcs.annotate(made, {"sha256": "00ff"})
+    gcs.store_digests(made, {"sha256": "00ff"})
     assert gcs.head("a").metadata == {"m": "1", "fk-hash": "sha256:00ff"}
     assert gcs.head("a").etag == made.etag
     gcs.put("a", b"y", WriteOptions())
     with pytest.raises(Exception, match="pre-conditions"):
-        gcs.annotate(made, {"sha256": "00ff"})
+        gcs.store_digests(made, {"sha256": "00ff"})
     assert gcs.head("a").metadata == {}
 
 

@@ -55,11 +55,11 @@ VERBS: dict[str, Callable[[S3Backend], Any]] = {
     "multipart_complete of none": lambda backend: backend.multipart_complete(UPLOAD, [], WriteOptions()),
     "multipart_abort": lambda backend: backend.multipart_abort(UPLOAD),
     "multipart_list": lambda backend: list(backend.multipart_list("area/")),
-    "notes": lambda backend: backend.notes(INFO),
-    "annotate": lambda backend: backend.annotate(INFO, {"md5": "0" * 32}),
+    "notes": lambda backend: backend.read_digests(INFO),
+    "store_digests": lambda backend: backend.store_digests(INFO, {"md5": "0" * 32}),
     "prepare": lambda backend: backend.prepare(),
     "check": lambda backend: backend.check(),
-    "sweep": lambda backend: backend.sweep("area/", 0),
+    "cleanup": lambda backend: backend.cleanup("area/", 0),
 }
 
 

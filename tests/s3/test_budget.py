@@ -201,8 +201,8 @@ def test_a_body_is_sent_without_a_copy(moto_server: S3Server, make_backend: Call
 
 def test_a_sent_body_is_a_file_of_slices() -> None:
     content = bytes(range(256)) * 4096
-    body = bodies.Sent(memoryview(content))
-    assert (len(body), bool(body), bool(bodies.Sent(b""))) == (len(content), True, False)
+    body = bodies.RequestBody(memoryview(content))
+    assert (len(body), bool(body), bool(bodies.RequestBody(b""))) == (len(content), True, False)
     pieces = list(iter(lambda: body.read(16384), b""))
     assert [len(piece) for piece in pieces] == [bodies.SLICE] * (len(content) // bodies.SLICE)
     assert all(piece.obj is content for piece in pieces)

@@ -299,12 +299,12 @@ def test_tags_of_others_are_kept(strict: Start, storage_on: OnServer, make_backe
     backend.put("area/a", BODY, WriteOptions())
     tags = {"TagSet": [{"Key": "team", "Value": "red"}]}
     backend.client.put_object_tagging(Bucket=backend.bucket, Key="area/a", Tagging=tags)
-    backend.annotate(backend.head("area/a"), {"sha1": "0" * 40})
+    backend.store_digests(backend.head("area/a"), {"sha1": "0" * 40})
     found = backend.client.get_object_tagging(Bucket=backend.bucket, Key="area/a")["TagSet"]
     info = backend.head("area/a")
     recorded = {"team": "red", "fk_hash": f"sha1:{'0' * 40} etag:{info.etag}"}
     assert {tag["Key"]: tag["Value"] for tag in found} == recorded
-    assert backend.notes(info) == {"sha1": "0" * 40}
+    assert backend.read_digests(info) == {"sha1": "0" * 40}
 
 
 def test_a_tag_is_not_taken_for_that_of_another_object(
@@ -312,7 +312,7 @@ def test_a_tag_is_not_taken_for_that_of_another_object(
 ) -> None:
     storage = storage_on(moto_server, part_size="5MiB")
     backend: Any = storage.backend
-    annotate = backend.annotate
+    store_digests = backend.store_digests
 
     def late(info: Any, digests: dict[str, str]) -> None:
         """Tag when another tool has already put its own object there, in parts."""
@@ -321,9 +321,9 @@ def test_a_tag_is_not_taken_for_that_of_another_object(
         etag = backend.client.upload_part(PartNumber=1, Body=PARTS[::-1], **upload)["ETag"]
         parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
         backend.client.complete_multipart_upload(MultipartUpload=parts, **upload)
-        annotate(info, digests)
+        store_digests(info, digests)
 
-    monkeypatch.setattr(backend, "annotate", late)
+    monkeypatch.setattr(backend, "store_digests", late)
     storage.upload("a", iter([PARTS]))
     assert storage.analyze("a").hash == ""
     assert storage.content("a") == PARTS[::-1]

@@ -17,7 +17,7 @@ from faults.answers import s3_error
 from faults.proxy import FaultProxy
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
-from file_keeper.backend import MultipartRef, UploadLost, WriteOptions
+from file_keeper.backend import MultipartRef, PartsDiscardedError, WriteOptions
 from file_keeper_s3 import S3Backend
 from s3.conftest import MiB, open_uploads
 
@@ -219,7 +219,7 @@ def test_a_conflict_at_completion_loses_the_upload(proxied: tuple[FaultProxy, S3
     upload = MultipartRef("area/a", backend.multipart_create("area/a", ABSENT))
     part = backend.multipart_put(upload, 0, b"1")
     proxy.on("POST", query="uploadId").answer(*s3_error(409, "ConditionalRequestConflict"))
-    with pytest.raises(UploadLost):
+    with pytest.raises(PartsDiscardedError):
         backend.multipart_complete(upload, [part], ABSENT)
 
 

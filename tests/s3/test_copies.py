@@ -13,7 +13,7 @@ from emulators.s3 import S3Server
 from faults.answers import s3_error
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
-from file_keeper.backend import NotModifiedInPlace, WriteOptions, entries_of
+from file_keeper.backend import NotSupportedForObject, WriteOptions, entries_of
 from file_keeper_s3 import S3Backend, copying
 from s3.conftest import MiB, open_uploads
 
@@ -149,7 +149,7 @@ def test_append_to_another_version_is_refused(strict: Callable[..., StrictS3], m
         backend.append(old, b"more", WriteOptions(if_match=old.etag))
     assert backend.head("area/a").size == len(CONTENT) - 1
     assert not open_uploads(front.server(), backend.bucket)
-    with pytest.raises(NotModifiedInPlace):
+    with pytest.raises(NotSupportedForObject):
         backend.append(backend.put("area/b", b"small", WriteOptions()), b"more", WriteOptions())
 
 
@@ -178,9 +178,9 @@ def test_what_is_too_large_or_small_for_parts() -> None:
         assert found[0].start == 0
         assert found[-1].end == size - 1
         assert all(one.end + 1 == two.start for one, two in itertools.pairwise(found))
-    with pytest.raises(NotModifiedInPlace):
+    with pytest.raises(NotSupportedForObject):
         copying.plan([source(1), source(1)])
-    with pytest.raises(NotModifiedInPlace):
+    with pytest.raises(NotSupportedForObject):
         copying.plan([source(0)])
 
 

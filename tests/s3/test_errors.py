@@ -57,7 +57,7 @@ VERBS: dict[str, Callable[[S3Backend], Any]] = {
     "multipart_complete": lambda backend: backend.multipart_complete(
         MultipartRef("area/a", "u"), [Part(number=0, size=1, etag="e")], WriteOptions()
     ),
-    "notes": lambda backend: backend.notes(ObjectInfo(key="area/a", size=1)),
+    "notes": lambda backend: backend.read_digests(ObjectInfo(key="area/a", size=1)),
     "delete_many": lambda backend: list(backend.delete_many(["area/a"])),
 }
 
@@ -140,7 +140,7 @@ def test_retry_after_is_read(value: str, least: float, most: float, proxied: Pro
     backend = make_backend(server)
     status, body, headers = s3_error(503, "SlowDown")
     proxy.on(times=None).answer(status, body, {**headers, "Retry-After": value})
-    assert least <= ours(backend, lambda: backend.notes(ObjectInfo(key="area/a", size=1))).retry_after <= most
+    assert least <= ours(backend, lambda: backend.read_digests(ObjectInfo(key="area/a", size=1))).retry_after <= most
 
 
 def test_a_removal_that_did_not_come_beyond_its_look_removed_nothing(proxied: Proxied, storage_on: OnServer) -> None:

@@ -44,7 +44,7 @@ from .copies import Copier
 from .errors import is_missing
 from .headers import attributes, check_writable, conditions, metadata_headers, pinned, quoted, written
 from .settings import AzureSettings, account, build, can_sign, name_of
-from .wire import Wire, crc64
+from .transport import Wire, crc64
 
 T = TypeVar("T")
 
@@ -148,10 +148,10 @@ class AzureBackend(Backend[AzureSettings]):
             self._verbs = verbs if can_sign(self.settings) else verbs - {"sign"}
         return self._verbs
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
         self._built = None
-        self._ended.forked()
+        self._ended.after_fork()
 
     def close(self) -> None:
         with self._lock:
@@ -335,7 +335,7 @@ class AzureBackend(Backend[AzureSettings]):
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         """Record hashes: an MD5 as the blob's own, others as the core records them. The blob's etag changes."""
         etag = info.etag
         others = {name: value for name, value in digests.items() if name != "md5"}

@@ -26,7 +26,7 @@ from file_keeper import exc
 
 from .answers import BLOB_BATCH, DELETE_BLOB
 from .errors import is_missing
-from .wire import Wire
+from .transport import Wire
 
 
 @dataclass(frozen=True, slots=True)

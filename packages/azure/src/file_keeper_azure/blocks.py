@@ -32,7 +32,7 @@ from . import headers as wire_headers
 from .answers import GET_BLOCK_LIST, PUT_BLOCK, PUT_BLOCK_LIST
 from .errors import is_missing
 from .listing import parse_date
-from .wire import Wire, crc64
+from .transport import Wire, crc64
 
 EXPIRY = 7 * 24 * 3600
 """Seconds after which the service drops blocks that were not committed."""
@@ -89,7 +89,7 @@ class Ended:
                 self._ids.popitem(last=False)
             return True
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Called in the child after a fork."""
         self._lock = threading.Lock()
 

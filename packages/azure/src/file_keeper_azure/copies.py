@@ -26,7 +26,7 @@ from .errors import code_of
 from .headers import conditions, metadata_headers, quoted, written
 from .listing import COPIED
 from .signing import Signer
-from .wire import Wire
+from .transport import Wire
 
 SIGNED_SECONDS = 900
 """How long a signature lives that the service reads a source with; it is checked when reading begins."""

@@ -18,7 +18,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from file_keeper import exc
-from file_keeper.backend import UploadLost, is_transient, meaning_of, redact, retry_after
+from file_keeper.backend import PartsDiscardedError, is_transient, meaning_of, redact, retry_after
 
 Kind = type[exc.FilesError]
 
@@ -63,7 +63,10 @@ _CODES: dict[str, tuple[Kind, str]] = {
     "Md5Mismatch": (exc.UploadHashMismatchError, "the content was changed on its way: its MD5 is another"),
     "Crc64Mismatch": (exc.UploadHashMismatchError, "the content was changed on its way: its CRC-64 is another"),
     "InvalidMd5": (exc.UploadHashMismatchError, "the MD5 is not one"),
-    "InvalidBlockList": (UploadLost, "the parts are not there any more: another writer of this location took over"),
+    "InvalidBlockList": (
+        PartsDiscardedError,
+        "the parts are not there any more: another writer of this location took over",
+    ),
     "InvalidBlobOrBlock": (
         exc.MultipartUploadError,
         _BAD_PART + ": another program has an upload of its own open at this location, with block ids of another "

@@ -20,7 +20,7 @@ from file_keeper.backend import SignAction, SignedRequest, SignOptions
 
 from .answers import GET_DELEGATION_KEY
 from .blocks import block_id
-from .wire import Wire
+from .transport import Wire
 
 KEY_LIFE = timedelta(days=7)
 """The longest that the service gives a user delegation key for, and so the longest such a link lives."""

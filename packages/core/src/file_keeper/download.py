@@ -11,7 +11,7 @@ from typing import Any
 from . import exc, hashing
 from .backend import Backend, ObjectInfo
 from .backend.contract import MiB
-from .reading import Reader, Verification, check_sum
+from .reading import ObjectStream, Verification, check_sum
 from .settings import Settings
 from .types import Progress
 from .workers import Workers
@@ -111,7 +111,7 @@ def _fetch(
         buffer = memoryview(bytearray(min(_BUFFER, max(1, end - start))))
         position = start
         hasher = hashing.new(algorithm) if algorithm else None
-        with Reader(backend, info.key, start, end, etag=info.etag, size=info.size) as reader:
+        with ObjectStream(backend, info.key, start, end, etag=info.etag, size=info.size) as reader:
             while not stop.is_set() and (count := reader.readinto(buffer)):
                 if hasher is not None:
                     hasher.update(buffer[:count])

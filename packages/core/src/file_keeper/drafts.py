@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from . import attributes, exc
 from .attributes import TOKEN
 from .backend import Limits, ObjectInfo, WriteOptions
-from .intake import Reader
+from .intake import SourceReader
 from .types import Progress
 from .upload import Upload
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class UploadRequest:
     """What an upload is to become.
 
     :param metadata: in its encoded form
@@ -35,7 +35,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sent:
+class UploadResult:
     """What came of it: the object, its content type, its hashes."""
 
     info: ObjectInfo
@@ -46,7 +46,7 @@ class Sent:
 class Draft:
     """Write options in the making: the same token and attributes at the beginning and at the end."""
 
-    def __init__(self, limits: Limits, algorithm: str, plan: Plan, content_type: str, size: int | None):
+    def __init__(self, limits: Limits, algorithm: str, plan: UploadRequest, content_type: str, size: int | None):
         self.plan = plan
         self.content_type = content_type
         self._limits = limits
@@ -73,7 +73,7 @@ class Known:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: SourceReader,
         digests: Mapping[str, str],
         *,
         native: bool = False,
@@ -86,7 +86,7 @@ class Known:
         self._size = size
         self._fingerprint = fingerprint
 
-    def finish(self, upload: Upload, expected: Mapping[str, str], reader: Reader) -> dict[str, str]:
+    def finish(self, upload: Upload, expected: Mapping[str, str], reader: SourceReader) -> dict[str, str]:
         """Check the content when all of it is sent and before it is published; return its hashes."""
         reader.verify(expected)
         if self._size is not None:

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import calls, contenttype, exc
-from .backend import MultipartRef, ObjectInfo, Part, UploadLost
+from .backend import MultipartRef, ObjectInfo, Part, PartsDiscardedError
 from .backend.contract import RESUMABLE_MULTIPLE
-from .drafts import Draft, Plan, Sent
+from .drafts import Draft, UploadRequest, UploadResult
 from .intake import Tally, monotonic, part_sizes
 from .transfer import Engine, send_piece, undo
 from .types import Buffer
@@ -45,7 +45,7 @@ class Feed:
     :param filename: tells the content type where the content does not
     """
 
-    def __init__(self, engine: Engine, plan: Plan, filename: str = ""):
+    def __init__(self, engine: Engine, plan: UploadRequest, filename: str = ""):
         if plan.progress is not None:
             plan = dataclasses.replace(plan, progress=monotonic(plan.progress))
         self._engine = engine
@@ -128,15 +128,15 @@ class Feed:
         assert self._way is not None
         try:
             self._way.send(piece)
-        except UploadLost as error:
+        except PartsDiscardedError as error:
             self._engine.lost(self._plan, error)
 
-    def finish(self) -> Sent:
+    def finish(self) -> UploadResult:
         """Publish the file, once the content has ended and all pieces are sent."""
         assert self._way is not None
         try:
             return self._way.finish()
-        except UploadLost as error:
+        except PartsDiscardedError as error:
             self._engine.lost(self._plan, error)
             raise
 
@@ -183,7 +183,7 @@ class _Way:
         if self.draft.plan.progress is not None:
             self.draft.plan.progress(done, None)
 
-    def finish(self) -> Sent:
+    def finish(self) -> UploadResult:
         """Publish the file."""
         raise NotImplementedError
 
@@ -198,13 +198,13 @@ class _Whole(_Way):
         super().__init__(engine, tally, draft)
         self._body = body
 
-    def finish(self) -> Sent:
+    def finish(self) -> UploadResult:
         tally, native = self.tally, self.backend.limits.put_digests
         tally.verify(self.draft.plan.expected)
         self.tell(tally.size)
         options = self.draft.options(tally.digests, native, size=tally.size)
         info = self.backend.put(self.draft.plan.key, self._body, options)
-        return Sent(info, self.draft.content_type, tally.digests)
+        return UploadResult(info, self.draft.content_type, tally.digests)
 
 
 class _Parts(_Way):
@@ -249,7 +249,7 @@ class _Parts(_Way):
             self._parts.append(part)
         self.sent(piece)
 
-    def finish(self) -> Sent:
+    def finish(self) -> UploadResult:
         tally, draft = self.tally, self.draft
         tally.verify(draft.plan.expected)
         digests = {**self._known, **tally.digests}
@@ -258,8 +258,8 @@ class _Parts(_Way):
         options = draft.options(digests, self._native, size=tally.size)
         info = self.backend.multipart_complete(self._ref, parts, options)
         if not self._recorded:
-            self.engine.annotate(info, digests)
-        return Sent(info, draft.content_type, digests)
+            self.engine.store_digests(info, digests)
+        return UploadResult(info, draft.content_type, digests)
 
     def abort(self) -> object:
         return self.backend.multipart_abort(self._ref)
@@ -271,7 +271,7 @@ class _Session(_Way):
     def __init__(self, engine: Engine, tally: Tally, draft: Draft):
         super().__init__(engine, tally, draft)
         native = self.backend.limits.put_digests
-        self._recorded = engine.algorithm in native or "annotate" not in self.backend.verbs
+        self._recorded = engine.algorithm in native or "store_digests" not in self.backend.verbs
         self._native = native
         self._options = draft.options({}, native)
         self._size = max(RESUMABLE_MULTIPLE, engine.part_size // RESUMABLE_MULTIPLE * RESUMABLE_MULTIPLE)
@@ -291,7 +291,7 @@ class _Session(_Way):
         self._offset += len(piece.body)
         self.sent(piece)
 
-    def finish(self) -> Sent:
+    def finish(self) -> UploadResult:
         tally, draft = self.tally, self.draft
         tally.verify(draft.plan.expected)
         digests = tally.digests
@@ -302,8 +302,8 @@ class _Session(_Way):
         if not isinstance(info, ObjectInfo):
             raise exc.ResumableUploadError(f"the provider has {info} of {tally.size} bytes and wants no more")
         if not self._recorded:
-            self.engine.annotate(info, digests)
-        return Sent(info, draft.content_type, digests)
+            self.engine.store_digests(info, digests)
+        return UploadResult(info, draft.content_type, digests)
 
     def abort(self) -> object:
         return self.backend.resumable_cancel(self._ref)
@@ -324,7 +324,7 @@ class _Spooled(_Way):
     def send(self, piece: Piece) -> None:
         self._file.write(piece.body)
 
-    def finish(self) -> Sent:
+    def finish(self) -> UploadResult:
         plan = dataclasses.replace(self.draft.plan, content_type=self.draft.content_type)
         with self._file as file:
             file.seek(0)

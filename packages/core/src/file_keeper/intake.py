@@ -85,7 +85,7 @@ class Tally:
                 raise exc.UploadHashMismatchError(f"the {name} of the content is {found[name]}, declared was {value}")
 
 
-class Reader(Tally):
+class SourceReader(Tally):
     """Reads an upload once: hashes, counts, compares with what was declared, tells the progress.
 
     :param transfer: what the reading belongs to; it ends with that
@@ -213,7 +213,7 @@ class Direct:
     :param finish: called when all is read, before the backend learns that; returns the hashes
     """
 
-    def __init__(self, size: int | None, chunk: int, reader: Reader, finish: Callable[[], dict[str, str]]):
+    def __init__(self, size: int | None, chunk: int, reader: SourceReader, finish: Callable[[], dict[str, str]]):
         self.size = size
         self.digests: dict[str, str] = {}
         self._buffer = memoryview(bytearray(chunk))
@@ -253,7 +253,7 @@ class Direct:
             raise
 
 
-def fill_piece(reader: Reader, buffer: bytearray) -> memoryview:
+def fill_piece(reader: SourceReader, buffer: bytearray) -> memoryview:
     """Return a buffer filled as far as the content goes."""
     view = memoryview(buffer)
     return view[: reader.fill(view)]

@@ -69,13 +69,13 @@ class Listing:
     """The listings of one storage.
 
     :param root: the prefix of its keys: ``""``, or a string that ends in ``/``
-    :param room: largest location in bytes
+    :param max_bytes: largest location in bytes
     """
 
-    def __init__(self, backend: Backend[Any], root: str, room: int):
+    def __init__(self, backend: Backend[Any], root: str, max_bytes: int):
         self._backend = backend
         self._root = root
-        self._room = room
+        self._max_bytes = max_bytes
         # What this service has shown: an order of its own, or that it begins behind a key in the order of bytes.
         self._is_foreign = False
         self._is_proved = False
@@ -97,7 +97,7 @@ class Listing:
     def pieces(
         self, prefix: str, glob: str, start_after: str, delimiter: str, *, keys_only: bool
     ) -> Iterator[tuple[Sequence[str], Sequence[Entry]]]:
-        if not can_begin(prefix, room=self._room):
+        if not can_begin(prefix, max_bytes=self._max_bytes):
             return
         matches = re.compile(fnmatch.translate(glob)).match if glob else None
         cut, omitted = len(self._root), 0
@@ -105,7 +105,7 @@ class Listing:
         try:
             for keys, entries in self._ordered(self._root + prefix, after, delimiter, keys_only):
                 locations = [key[cut:] for key in keys] if cut else keys
-                if not (are_plain(locations, room=self._room) and set(map(type, entries)) <= {tuple}):
+                if not (are_plain(locations, max_bytes=self._max_bytes) and set(map(type, entries)) <= {tuple}):
                     places: list[int] = []
                     for place, location in enumerate(locations):
                         entry = entries[place] if entries else None
@@ -114,7 +114,7 @@ class Listing:
                         elif (entry is not None and _is_marker(location, entry)) or is_reserved(location):
                             shown = False
                         else:
-                            shown = not problem(location, room=self._room)
+                            shown = not problem(location, max_bytes=self._max_bytes)
                             omitted += not shown
                         if shown:
                             places.append(place)
@@ -129,7 +129,7 @@ class Listing:
 
     def _shows(self, prefix: str) -> bool:
         """Return whether something that is listed can begin with `prefix`."""
-        if not can_begin(prefix, room=self._room):
+        if not can_begin(prefix, max_bytes=self._max_bytes):
             return False
         last = prefix[prefix.rfind("/") + 1 :]
         if last and RESERVED.startswith(last):

@@ -27,10 +27,10 @@ _DRIVE = re.compile("[A-Za-z]:")
 _SPECIAL = frozenset((".", "..", RESERVED))
 
 
-def problem(location: str, *, room: int = MAX_KEY) -> str:
+def problem(location: str, *, max_bytes: int = MAX_KEY) -> str:
     """Return what is wrong with a location; ``""`` if nothing is.
 
-    :param room: bytes that a location may have, the storage's ``path`` taken off
+    :param max_bytes: bytes that a location may have, the storage's ``path`` taken off
     """
     if not location:
         return "the location is empty"
@@ -40,8 +40,8 @@ def problem(location: str, *, room: int = MAX_KEY) -> str:
         return "a location must not begin with a drive letter"
     if not location.isprintable() and (found := _REFUSED.search(location)):
         return f"the character U+{ord(found[0]):04X} at {found.start()} cannot be part of a location"
-    if len(location) * 4 > room and len(location.encode()) > room:
-        return f"the location has {len(location.encode())} bytes of UTF-8, at most {room} fit into a key"
+    if len(location) * 4 > max_bytes and len(location.encode()) > max_bytes:
+        return f"the location has {len(location.encode())} bytes of UTF-8, at most {max_bytes} fit into a key"
     if "." in location:
         for segment in location.split("/"):
             if segment in _SPECIAL:
@@ -49,7 +49,7 @@ def problem(location: str, *, room: int = MAX_KEY) -> str:
     return ""
 
 
-def check(location: str, *, room: int = MAX_KEY, writing: bool = False) -> None:
+def check(location: str, *, max_bytes: int = MAX_KEY, writing: bool = False) -> None:
     """Raise :class:`LocationError` for what no backend may be given.
 
     :param writing: also refuse what may be found in a bucket, but is not to be created: empty segments
@@ -57,7 +57,7 @@ def check(location: str, *, room: int = MAX_KEY, writing: bool = False) -> None:
     """
     if not isinstance(location, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users are not type checked
         raise exc.LocationError(f"a location is a str, not {type(location).__name__}")
-    reason = problem(location, room=room)
+    reason = problem(location, max_bytes=max_bytes)
     if not reason and writing and ("//" in location or location[-1] == "/"):
         reason = "a file cannot be written to a location with an empty segment"
     if reason:
@@ -78,7 +78,7 @@ def normalize_path(path: str, what: str = "path") -> str:
     return result
 
 
-def are_plain(locations: Sequence[str], *, room: int) -> bool:
+def are_plain(locations: Sequence[str], *, max_bytes: int) -> bool:
     """Return whether nothing can be wrong with any of these, found out at a glance; ``False`` in doubt.
 
     One look at many names costs a fraction of a look at each.
@@ -90,14 +90,14 @@ def are_plain(locations: Sequence[str], *, room: int) -> bool:
     return (
         (joined.isprintable() or not _REFUSED.search(joined))
         and not ("/." in joined or "//" in joined or ":" in joined)
-        and max(map(len, locations)) * 4 <= room
+        and max(map(len, locations)) * 4 <= max_bytes
     )
 
 
-def can_begin(prefix: str, *, room: int = MAX_KEY) -> bool:
+def can_begin(prefix: str, *, max_bytes: int = MAX_KEY) -> bool:
     """Return whether any location at all begins with these characters."""
     # Its last segment may go on, so what makes a whole one special says nothing yet.
-    return not problem(prefix + "x", room=room + 1)
+    return not problem(prefix + "x", max_bytes=max_bytes + 1)
 
 
 def is_reserved(key: str) -> bool:

@@ -139,7 +139,7 @@ class MemoryBackend(Backend[MemorySettings]):
                 # One mapping is one bucket, with one lock; it is kept alive so that its id stays its own.
                 self._bucket = _mapped.setdefault(id(bucket), (bucket, _Bucket(bucket)))[1]
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._bucket.lock = threading.RLock()
 
     def _get(self, key: str) -> _Object:
@@ -288,7 +288,7 @@ class MemoryBackend(Backend[MemorySettings]):
         with self._bucket.lock:
             return self._store(target.key, self._pinned(target).data + bytes(body), options)
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         with self._bucket.lock:
             found = self._pinned(info)
             told = dataclasses.replace(found.info, digests={**found.info.digests, **digests})

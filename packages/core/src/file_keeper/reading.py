@@ -78,7 +78,7 @@ def check_sum(algorithm: str, found: str, expected: str) -> None:
         )
 
 
-class Reader(io.RawIOBase):
+class ObjectStream(io.RawIOBase):
     """The bytes ``[start, end)`` of an object: iterable in chunks, readable, a context manager.
 
     Every answer is checked here, once for all backends: it must be of the version asked for, begin at the byte asked
@@ -313,7 +313,7 @@ class SeekableFile(io.RawIOBase):
     The first read asks for a little; who goes on reading gets the rest in one request.
     """
 
-    _reader: Reader | None = None  # there is nothing to close before the first read, nor when there is no such file
+    _reader: ObjectStream | None = None  # nothing to close before the first read, nor when there is no such file
 
     def __init__(self, backend: Backend[Any], key: str, *, name: str = "", tell: Tell = _quiet):
         super().__init__()
@@ -376,11 +376,11 @@ class SeekableFile(io.RawIOBase):
         self._at = self._position
         return content
 
-    def _open(self, wanted: int) -> Reader:
+    def _open(self, wanted: int) -> ObjectStream:
         sequential = self._position == self._last_end
         self._drop()
         end = None if sequential else self._position + max(wanted, _FIRST_WINDOW)
-        self._reader = reader = Reader(
+        self._reader = reader = ObjectStream(
             self._backend, self._key, self._position, end, etag=self.info.etag, size=self.info.size, tell=self._tell
         )
         self._at = self._position

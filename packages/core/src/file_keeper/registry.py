@@ -64,7 +64,48 @@ def _entry_points() -> dict[str, Callable[[], type[Backend[Any]]]]:
     return {entry.name: entry.load for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
-adapters: Registry[type[Backend[Any]]] = Registry(_entry_points)
+RENAMED = {
+    "names": "list",
+    "rows": "list",
+    "notes": "read_digests",
+    "annotate": "store_digests",
+    "sweep": "cleanup",
+    "forked": "after_fork",
+}
+"""Verbs of the first version's contract, and what they are called now."""
+
+
+class Adapters(Registry[type[Backend[Any]]]):
+    """Backends by ``type``; one that the core would not understand is refused where it is registered."""
+
+    def register(self, name: str, item: type[Backend[Any]]) -> type[Backend[Any]]:
+        """Add or replace a backend and return it.
+
+        :raises InvalidStorageConfigurationError: it has verbs of an earlier contract, or lacks required ones
+        """
+        where = "see docs/adapters.md, which says what each verb promises"
+        if old := [verb for verb in RENAMED if any(verb in vars(one) for one in item.__mro__)]:
+            told = ", ".join(f"{verb!r} is {RENAMED[verb]!r} now" for verb in old)
+            raise exc.InvalidStorageConfigurationError(
+                f"the backend {item.__qualname__} of {name!r} was written for an earlier contract: {told}; {where}"
+            )
+        if missing := sorted(getattr(item, "__abstractmethods__", ())):
+            raise exc.InvalidStorageConfigurationError(
+                f"the backend {item.__qualname__} of {name!r} lacks the required {', '.join(missing)}; {where}"
+            )
+        return super().register(name, item)
+
+    def get(self, name: str) -> type[Backend[Any]] | None:
+        """Return a backend, ``None`` when there is none of that type.
+
+        :raises InvalidStorageConfigurationError: as :meth:`register`
+        """
+        if name not in self._items and name in self._loaders():
+            return self.register(name, self._loaders()[name]())
+        return super().get(name)
+
+
+adapters = Adapters(_entry_points)
 """Backends by ``type``: those of installed distributions, and what a program registers."""
 
 

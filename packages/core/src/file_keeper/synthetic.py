@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import attributes, calls, contenttype, exc, hashing
-from .backend import Backend, Capability, NotModifiedInPlace, ObjectInfo, WriteOptions
+from .backend import Backend, Capability, NotSupportedForObject, ObjectInfo, WriteOptions
 from .data import FileData
 from .location import RESERVED
-from .reading import Reader
+from .reading import ObjectStream
 from .streams import IterableBytesReader
-from .transfer import Plan, discard
+from .transfer import UploadRequest, discard
 from .types import FileOrLocation, Progress
 from .upload import Upload
 
@@ -29,7 +29,7 @@ def _chain(backend: Backend[Any], infos: Sequence[ObjectInfo]) -> Iterator[bytes
     """Return the content of several objects one after the other, each pinned to the version seen."""
     for info in infos:
         if info.size:
-            with Reader(backend, info.key, etag=info.etag) as reader:
+            with ObjectStream(backend, info.key, etag=info.etag) as reader:
                 yield from reader
 
 
@@ -79,7 +79,7 @@ def _rewrite(
     storage: Base, key: str, location: str, like: ObjectInfo, stream: Iterator[bytes], condition: tuple[bool, str]
 ) -> FileData:
     """Store a stream with the attributes of `like`."""
-    plan = Plan(
+    plan = UploadRequest(
         key=key,
         content_type=like.content_type,
         metadata=attributes.without_ours(like.metadata, storage.limits),
@@ -120,7 +120,7 @@ def _append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
         options = dataclasses.replace(_options(storage, target, (target, tail)), if_match=target.etag)
         try:
             made = backend.append(target, head[:count], options)
-        except NotModifiedInPlace:
+        except NotSupportedForObject:
             pass
         else:
             return _result(storage, made, options, location)
@@ -137,14 +137,14 @@ def _append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
                 raise exc.UploadSizeMismatchError(f"{upload.size} bytes were declared, the source gave {total}")
 
     if "compose" in backend.verbs and not small and not storage.limits.local:
-        tail = Plan(key=_scratch(storage), if_absent=True, name=key)
+        tail = UploadRequest(key=_scratch(storage), if_absent=True, name=key)
         added = storage._engine.send(Upload(IterableBytesReader(rest())), tail)
         extra = dataclasses.replace(added.info, digests={**added.info.digests, **added.digests})
         try:
             options = dataclasses.replace(_options(storage, target, (target, extra)), if_match=target.etag)
             made = backend.compose((target, extra), key, options)
             return _result(storage, made, options, location)
-        except NotModifiedInPlace:
+        except NotSupportedForObject:
             stream = _chain(backend, (target, extra))
             return _rewrite(storage, key, location, target, stream, (False, target.etag))
         finally:
@@ -168,7 +168,7 @@ def compose(
         try:
             made = backend.compose(infos, key, options)
             return _result(storage, made, options, location)
-        except NotModifiedInPlace:
+        except NotSupportedForObject:
             pass
     return _rewrite(storage, key, location, infos[0], _chain(backend, infos), condition)
 
@@ -229,7 +229,7 @@ def copy(
     """Copy between two storages, with type, metadata and headers, verified by the recorded hash where there is one."""
     with storage._at("copy_synthetic", file.location if isinstance(file, FileData) else file):
         seen = _seen(storage, file)
-        reader = Reader(storage._verbs, storage._key(file), etag=seen.etag)
+        reader = ObjectStream(storage._verbs, storage._key(file), etag=seen.etag)
     with reader:
         return _upload_to(
             destination,

@@ -14,15 +14,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from . import calls, contenttype, ending, exc
-from .backend import Backend, MultipartRef, ObjectInfo, Part, UploadLost, WriteOptions
+from .backend import Backend, MultipartRef, ObjectInfo, Part, PartsDiscardedError, WriteOptions
 from .backend.contract import RESUMABLE_MULTIPLE, MiB
-from .drafts import Draft, Known, Plan, Sent
-from .intake import Direct, Pipe, Reader, fill_piece, monotonic, part_sizes
+from .drafts import Draft, Known, UploadRequest, UploadResult
+from .intake import Direct, Pipe, SourceReader, fill_piece, monotonic, part_sizes
 from .settings import Settings, humanize_filesize
 from .upload import Upload
 from .workers import Workers
 
-__all__ = ["Engine", "Plan", "Sent", "discard", "send_piece", "undo"]
+__all__ = ["Engine", "UploadRequest", "UploadResult", "discard", "send_piece", "undo"]
 
 log = logging.getLogger("file_keeper")
 
@@ -44,7 +44,7 @@ class Engine:
         self.algorithm = settings.hashing_algorithm
         self.wants_parts = "max_concurrency" in settings.given
 
-    def send(self, upload: Upload, plan: Plan) -> Sent:
+    def send(self, upload: Upload, plan: UploadRequest) -> UploadResult:
         """Store an upload; see :meth:`file_keeper.Storage.upload` for what is promised.
 
         :raises ExistingFileError, ChangedFileError: by the conditions of the plan
@@ -57,20 +57,22 @@ class Engine:
             try:
                 try:
                     return self._send(upload, plan, transfer)
-                except UploadLost as error:
+                except PartsDiscardedError as error:
                     doubt = error.uncertain  # an attempt to publish went unanswered
                     self.lost(plan, error, seekable=seekable, again=seekable)
                 try:
                     return self._send(upload, plan, transfer)
                 except exc.FilesError as error:
                     error.uncertain = error.uncertain or doubt
-                    if isinstance(error, UploadLost):
+                    if isinstance(error, PartsDiscardedError):
                         self.lost(plan, error, seekable=seekable)
                     raise
             finally:
                 upload.release()
 
-    def lost(self, plan: Plan, error: UploadLost, *, seekable: bool = False, again: bool = False) -> None:
+    def lost(
+        self, plan: UploadRequest, error: PartsDiscardedError, *, seekable: bool = False, again: bool = False
+    ) -> None:
         """Decide what becomes of an upload whose parts the provider dropped for another writer's sake."""
         if plan.if_absent:
             self.precheck(plan)
@@ -87,7 +89,7 @@ class Engine:
         failure.uncertain = error.uncertain
         raise failure from error
 
-    def precheck(self, plan: Plan) -> None:
+    def precheck(self, plan: UploadRequest) -> None:
         """Refuse a location that is taken. :raises ExistingFileError:"""
         try:
             self.backend.head(plan.key)
@@ -95,10 +97,10 @@ class Engine:
             return
         raise exc.ExistingFileError("there is a file already and overwriting is off")
 
-    def _send(self, upload: Upload, plan: Plan, transfer: ending.Transfer) -> Sent:
+    def _send(self, upload: Upload, plan: UploadRequest, transfer: ending.Transfer) -> UploadResult:
         limits = self.backend.limits
         upload.rewind()
-        reader = Reader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer)
+        reader = SourceReader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer)
         threshold = min(self.threshold, limits.put_max)
         single = upload.size is None or upload.size <= threshold
         if upload.size is None:
@@ -116,7 +118,7 @@ class Engine:
             digests = reader.digests
             reader.tell(reader.size)
             info = self.backend.put(plan.key, head, draft.options(digests, limits.put_digests, size=reader.size))
-            return Sent(info, content_type, digests)
+            return UploadResult(info, content_type, digests)
         del head  # the reader alone holds it from here on, until it is sent
         if plan.if_absent:
             self.precheck(plan)
@@ -131,7 +133,7 @@ class Engine:
             )
         return self._parts(upload, reader, draft)
 
-    def known_before(self, upload: Upload, reader: Reader, draft: Draft, native: frozenset[str]) -> Known:
+    def known_before(self, upload: Upload, reader: SourceReader, draft: Draft, native: frozenset[str]) -> Known:
         """Learn the hash before anything is sent, where it must be set at creation and the source allows it."""
         if self.backend.limits.late_metadata or self.algorithm in native:
             return Known(reader, {}, native=True)
@@ -142,19 +144,19 @@ class Engine:
             return Known(reader, {})
         before = upload.fingerprint()
         upload.rewind()
-        first = Reader(upload, {self.algorithm, *expected}, None, reader.transfer)
+        first = SourceReader(upload, {self.algorithm, *expected}, None, reader.transfer)
         scratch = memoryview(bytearray(min(self.part_size, MiB)))
         while first.fill(scratch) == len(scratch):
             pass
         first.verify(expected)
         upload.rewind()
         # What is known needs no second hash; size and time of change are compared again when all is sent.
-        again = Reader(upload, set(), draft.plan.progress, reader.transfer)
+        again = SourceReader(upload, set(), draft.plan.progress, reader.transfer)
         return Known(again, first.digests, size=first.size, fingerprint=before)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    def _parts(self, upload: Upload, reader: Reader, draft: Draft) -> Sent:
+    def _parts(self, upload: Upload, reader: SourceReader, draft: Draft) -> UploadResult:
         backend, limits, plan = self.backend, self.backend.limits, draft.plan
         native = limits.multipart_digests
         sizes = part_sizes(limits, self.part_size, upload.size)
@@ -170,10 +172,10 @@ class Engine:
             undo(error, lambda: backend.multipart_abort(ref))
             raise
         if not known.recorded:
-            self.annotate(info, digests)
-        return Sent(info, draft.content_type, digests)
+            self.store_digests(info, digests)
+        return UploadResult(info, draft.content_type, digests)
 
-    def _send_parts(self, ref: MultipartRef, reader: Reader, sizes: Iterator[int]) -> list[Part]:
+    def _send_parts(self, ref: MultipartRef, reader: SourceReader, sizes: Iterator[int]) -> list[Part]:
         backend = self.backend
         parts: list[Part] = []
         flying: dict[Future[Part], bytearray] = {}
@@ -224,10 +226,10 @@ class Engine:
 
     # -- a native session -------------------------------------------------------------------------------------------
 
-    def _session(self, upload: Upload, reader: Reader, draft: Draft) -> Sent:
+    def _session(self, upload: Upload, reader: SourceReader, draft: Draft) -> UploadResult:
         backend, plan = self.backend, draft.plan
         native = backend.limits.put_digests
-        known = Known(reader, {}, native=self.algorithm in native or "annotate" not in backend.verbs)
+        known = Known(reader, {}, native=self.algorithm in native or "store_digests" not in backend.verbs)
         options = draft.options(known.digests, native)
         ref = MultipartRef(plan.key, backend.resumable_start(plan.key, options))
         size = max(RESUMABLE_MULTIPLE, self.part_size // RESUMABLE_MULTIPLE * RESUMABLE_MULTIPLE)
@@ -261,12 +263,12 @@ class Engine:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         if not known.recorded:
-            self.annotate(info, digests)
-        return Sent(info, draft.content_type, digests)
+            self.store_digests(info, digests)
+        return UploadResult(info, draft.content_type, digests)
 
     # -- a stream ---------------------------------------------------------------------------------------------------
 
-    def _stream(self, upload: Upload, reader: Reader, draft: Draft) -> Sent:
+    def _stream(self, upload: Upload, reader: SourceReader, draft: Draft) -> UploadResult:
         backend, plan = self.backend, draft.plan
         native = backend.limits.put_digests
         known = self.known_before(upload, reader, draft, native)
@@ -288,15 +290,15 @@ class Engine:
                 with pipe.its_own_error():
                     info = backend.put(plan.key, pipe, options)
         if not known.recorded:
-            self.annotate(info, pipe.digests)
-        return Sent(info, draft.content_type, pipe.digests)
+            self.store_digests(info, pipe.digests)
+        return UploadResult(info, draft.content_type, pipe.digests)
 
     def _pipe(
         self,
         key: str,
         pipe: Pipe,
         pool: Workers,
-        reader: Reader,
+        reader: SourceReader,
         options: WriteOptions,
         finish: Callable[[], dict[str, str]],
     ) -> ObjectInfo:
@@ -319,13 +321,13 @@ class Engine:
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         """Record a hash that was not known when the object was made; the upload stands if that is refused."""
         value = digests.get(self.algorithm)
-        if not value or "annotate" not in self.backend.verbs:
+        if not value or "store_digests" not in self.backend.verbs:
             return
         try:
-            self.backend.annotate(info, {self.algorithm: value})
+            self.backend.store_digests(info, {self.algorithm: value})
         except exc.FilesError as error:
             log.warning("the hash of %r could not be recorded, analyze will not know it: %s", info.key, error)
 

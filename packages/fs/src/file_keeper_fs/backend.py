@@ -298,7 +298,7 @@ class FsBackend(Backend[FsSettings]):
             raise
         return result
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         tree = self._tree
         with tree.find(info.key) as (directory, name):
             fd, st, record = self._open(directory, name)
@@ -345,8 +345,8 @@ class FsBackend(Backend[FsSettings]):
         assert signer is not None, "the verbs sign and url need base_url"
         return signer
 
-    def sweep(self, prefix: str, older_than: float) -> int:
-        return cleaning.sweep(self._tree, prefix, older_than)
+    def cleanup(self, prefix: str, older_than: float) -> int:
+        return cleaning.cleanup(self._tree, prefix, older_than)
 
     # -- what it is -------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def remove(hold: Directory, name: str) -> bool:
     """Remove anything that has a name in ``.file-keeper``; return whether that was done.
 
     A directory in a directory is moved up and removed as one of its own: no depth is too deep. What a kill or an error
-    leaves of it is found by the next ``sweep``.
+    leaves of it is found by the next ``cleanup``.
     """
     if not stat.S_ISDIR(hold.lstat(name).st_mode):
         hold.unlink(name)
@@ -134,7 +134,7 @@ def holds(tree: Tree, prefix: str) -> Iterator[tuple[str, Directory, Directory]]
                 yield key, above, hold
 
 
-def sweep(tree: Tree, prefix: str, older_than: float) -> int:
+def cleanup(tree: Tree, prefix: str, older_than: float) -> int:
     """Remove what killed writers left: staging files, half-made and half-removed uploads, sidecars of no file.
 
     A living writer holds the lock of its staging file; a sidecar is written and its file published under the lock of

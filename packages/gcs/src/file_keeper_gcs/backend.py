@@ -20,7 +20,7 @@ from file_keeper.backend import (
     Body,
     Limits,
     MultipartRef,
-    NotModifiedInPlace,
+    NotSupportedForObject,
     ObjectInfo,
     OpenUpload,
     Page,
@@ -78,9 +78,9 @@ class GcsBackend(Backend[GcsSettings]):
 
     def __init__(self, settings: GcsSettings):
         super().__init__(settings)
-        self.forked()
+        self.after_fork()
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
         self._made: Transport | None = None
         self._parts = Parts(lambda: self._transport, self.settings.path, self.settings.max_concurrency)
@@ -225,7 +225,7 @@ class GcsBackend(Backend[GcsSettings]):
 
     def multipart_abort(self, upload: MultipartRef) -> bool:
         try:
-            was_open, failure = self._parts.sweep(upload.id)
+            was_open, failure = self._parts.remove_scaffolding(upload.id)
         except exc.MissingFileError:
             return False
         if failure is not None:
@@ -306,7 +306,7 @@ class GcsBackend(Backend[GcsSettings]):
             raise self._target_or(error, key, options, changed) from error
         except BadRequest as error:
             if "storage class" in str(error.message):
-                raise NotModifiedInPlace("the objects are of several storage classes") from error
+                raise NotSupportedForObject("the objects are of several storage classes") from error
             raise
 
     def _target_or(
@@ -322,7 +322,7 @@ class GcsBackend(Backend[GcsSettings]):
         held = not found if options.if_absent else found == options.if_match
         return otherwise if held else errors.unmet(error, options)
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         params = {"ifGenerationMatch": records.generation(info.etag)} if info.etag else {}
         algorithm, value = next(iter(digests.items()))
         # Adds to the metadata that is there. Reference: "Objects: patch" (patch semantics).

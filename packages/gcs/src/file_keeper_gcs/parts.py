@@ -162,7 +162,7 @@ class Parts:
     def complete(
         self, upload: MultipartRef, parts: Sequence[Part], resource: Mapping[str, Any], conditions: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Compose the parts into the target; :meth:`sweep` afterwards."""
+        """Compose the parts into the target; :meth:`remove_scaffolding` afterwards."""
         sources = [Source(self.part_name(upload, part.number), part.etag) for part in parts]
         return self.compose(sources, upload.key, resource, conditions, upload.id)
 
@@ -184,7 +184,7 @@ class Parts:
         if known != upload.key:
             raise exc.MissingFileError("there is no such upload")
 
-    def sweep(self, upload_id: str) -> tuple[bool, GoogleAPICallError | None]:
+    def remove_scaffolding(self, upload_id: str) -> tuple[bool, GoogleAPICallError | None]:
         """Delete the scaffolding; return whether the upload was open, and what could not be deleted."""
         with self._lock:
             self._open.pop(upload_id, None)
@@ -197,7 +197,7 @@ class Parts:
         failure: Exception | None = None
         for _ in range(_TRIES):
             try:
-                failure = self.sweep(upload_id)[1]
+                failure = self.remove_scaffolding(upload_id)[1]
             except Exception as error:
                 failure = error
             if failure is None or not _may_pass(failure):

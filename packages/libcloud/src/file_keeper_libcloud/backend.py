@@ -73,7 +73,7 @@ class LibcloudBackend(Backend[LibcloudSettings]):
             missing.add("url")
         in_parts = self._traits.streams and hasattr(self._class, "ex_iterate_multipart_uploads")
         if not (self._traits.local or in_parts):
-            missing.add("sweep")
+            missing.add("cleanup")
         return super().verbs.intersection(OPTIONAL) - missing
 
     # -- required ---------------------------------------------------------------------------------------------------
@@ -115,8 +115,8 @@ class LibcloudBackend(Backend[LibcloudSettings]):
             os.makedirs(self.settings.resolve().key, exist_ok=True)
         self._place.prepare()
 
-    def sweep(self, prefix: str, older_than: float) -> int:
-        return self._place.sweep(prefix, older_than)
+    def cleanup(self, prefix: str, older_than: float) -> int:
+        return self._place.cleanup(prefix, older_than)
 
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
         if action not in _METHODS:
@@ -148,7 +148,7 @@ class LibcloudBackend(Backend[LibcloudSettings]):
             self._live = make_driver(self.settings.resolve())
         return self._live
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._pool.forget()
         if self.settings.driver is None:
             self._live = None

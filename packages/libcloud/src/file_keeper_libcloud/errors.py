@@ -9,7 +9,7 @@ from typing import Any, cast
 import requests.exceptions
 import urllib3.exceptions
 from file_keeper import exc
-from file_keeper.backend import UploadLost, is_transient, meaning_of, redact, retry_after
+from file_keeper.backend import PartsDiscardedError, is_transient, meaning_of, redact, retry_after
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.common.types import InvalidCredsError, LibcloudError
 from libcloud.storage.types import (
@@ -22,7 +22,7 @@ from libcloud.storage.types import (
 )
 
 from .pool import answer_of
-from .wire import Answer
+from .transport import Answer
 
 Kind = type[exc.FilesError]
 
@@ -58,7 +58,7 @@ _CODES: dict[str, tuple[Kind, str]] = {
     "InvalidDigest": (exc.UploadHashMismatchError, _DAMAGED),
     "Md5Mismatch": (exc.UploadHashMismatchError, _DAMAGED),
     "EntityTooLarge": (exc.LargeUploadError, "the content is larger than the service takes"),
-    "InvalidBlockList": (UploadLost, "another writer of this location took over"),
+    "InvalidBlockList": (PartsDiscardedError, "another writer of this location took over"),
     "InvalidBlobOrBlock": (
         exc.UploadError,
         "another program has an upload of its own open at this location, with block ids of another length; it ends "

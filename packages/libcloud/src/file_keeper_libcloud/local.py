@@ -180,7 +180,7 @@ class Local:
                 with contextlib.suppress(FileExistsError):
                     os.makedirs(self._file(cast("Any", held.driver).base_path, held.bucket))
 
-    def sweep(self, prefix: str, older_than: float) -> int:
+    def cleanup(self, prefix: str, older_than: float) -> int:
         """Remove what killed writers have left."""
         limit = time.time() - older_than
         count = 0

@@ -18,7 +18,7 @@ from .answers import Witness
 from .blocks import Blocks
 from .settings import LibcloudSettings, provider_of
 from .traits import Traits, traits_of
-from .wire import Answer, Trace, install
+from .transport import Answer, Trace, install
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # Libcloud's connections are not typed.

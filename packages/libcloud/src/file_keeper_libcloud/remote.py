@@ -26,7 +26,7 @@ from . import errors
 from .answers import Advance
 from .pool import Held, Pool
 from .traits import Traits, has
-from .wire import Answer, RawBody
+from .transport import Answer, RawBody
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # Libcloud types its objects' extra and metadata as bare dicts.
@@ -287,7 +287,7 @@ class Remote:
                 with contextlib.suppress(ContainerAlreadyExistsError):
                     held.driver.create_container(held.bucket)
 
-    def sweep(self, prefix: str, older_than: float) -> int:
+    def cleanup(self, prefix: str, older_than: float) -> int:
         """Abort the uploads in parts of S3 that a killed process has left open."""
         limit = datetime.now(UTC).timestamp() - older_than
         count = 0

@@ -19,7 +19,7 @@ from file_keeper.backend import (
     Body,
     Limits,
     MultipartRef,
-    NotModifiedInPlace,
+    NotSupportedForObject,
     ObjectInfo,
     OpenUpload,
     Page,
@@ -35,7 +35,6 @@ from file_keeper.types import Buffer
 
 from . import buckets, copying, errors, listing
 from .checksums import NATIVE
-from .clients import Clients
 from .copying import Copies
 from .endpoint import Endpoint
 from .multipart import Multipart
@@ -46,6 +45,7 @@ from .requests import Requests
 from .settings import S3Settings, is_aws, order_of
 from .signing import sign, url
 from .tags import Tags
+from .transport import Clients
 
 GiB = 1 << 30
 DELETE_MAX = 1000
@@ -174,13 +174,13 @@ class S3Backend(Backend[S3Settings]):
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
         if not len(body) or len(body) > self.limits.part_max:
-            raise NotModifiedInPlace("S3 appends one part")
+            raise NotSupportedForObject("S3 appends one part")
         return self._parts.copies.assemble(target.key, copying.plan([target], tail=1), options, tail=body)
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         self._parts.tags.record(info, digests)
 
-    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
+    def read_digests(self, info: ObjectInfo) -> Mapping[str, str]:
         return self._parts.tags.recorded(info)
 
     def prepare(self) -> None:
@@ -216,7 +216,7 @@ class S3Backend(Backend[S3Settings]):
                     if key not in told:
                         yield key, exc.ConnectionError("the answer does not say whether the file was removed")
 
-    def sweep(self, prefix: str, older_than: float) -> int:
+    def cleanup(self, prefix: str, older_than: float) -> int:
         """Remove the objects of probes that were killed, or whose answers were lost."""
         limit, count = time.time() - older_than, 0
         for entry in entries_of(self.list(prefix + PROBE)):
@@ -226,11 +226,11 @@ class S3Backend(Backend[S3Settings]):
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
         self._made = None
-        self._requests.forked()
-        self._clients.forked()
+        self._requests.after_fork()
+        self._clients.after_fork()
 
     def close(self) -> None:
         self._clients.close()

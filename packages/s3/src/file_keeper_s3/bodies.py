@@ -21,7 +21,7 @@ SLICE = 256 << 10
 """Bytes given to the socket at a time: a socket's time limit is for the whole of such a call."""
 
 
-class Sent:
+class RequestBody:
     """A buffer as the file-like object that botocore wants, which gives slices of it instead of copies."""
 
     __slots__ = ("_position", "_view")
@@ -59,7 +59,7 @@ class Sent:
         return self._position
 
 
-class Received:
+class ResponseBody:
     """The body of an answer, read straight into the caller's memory where the connection allows it.
 
     :param body: botocore's ``StreamingBody``

@@ -16,9 +16,9 @@ from file_keeper import exc
 from file_keeper.backend import (
     Backend,
     MultipartRef,
-    NotModifiedInPlace,
+    NotSupportedForObject,
     ObjectInfo,
-    UploadLost,
+    PartsDiscardedError,
     Workers,
     WriteOptions,
 )
@@ -68,13 +68,13 @@ def plan(sources: Sequence[ObjectInfo], *, tail: int = 0) -> list[Piece]:
     """Cut sources into the parts of one object.
 
     :param tail: parts that follow them
-    :raises NotModifiedInPlace: when one is too small to be a part that is not the last, or there are too many
+    :raises NotSupportedForObject: when one is too small to be a part that is not the last, or there are too many
     """
     sources = [source for source in sources if source.size]
     room = PARTS_MAX - tail - max(0, len(sources) - 1)  # each source may end in a piece that is not full
     last = len(sources) - (0 if tail else 1)
     if not sources or room <= 0 or any(source.size < PART_MIN for source in sources[:last]):
-        raise NotModifiedInPlace(f"S3 makes no object of parts under {PART_MIN} bytes, nor of over {PARTS_MAX}")
+        raise NotSupportedForObject(f"S3 makes no object of parts under {PART_MIN} bytes, nor of over {PARTS_MAX}")
     size = max(PART_MIN, min(COPY_PART, COPY_MAX), -(-sum(source.size for source in sources) // room))
     return [piece for source in sources for piece in pieces(source, size)]
 
@@ -139,7 +139,7 @@ class Copies:
         if source.size > COPY_MAX:
             return self.assemble(key, plan([source]), options, source=source)
         if not self._endpoint.has("copy"):
-            raise NotModifiedInPlace("the service copies nothing by itself")
+            raise NotSupportedForObject("the service copies nothing by itself")
         if options.if_absent and source.size and self._only_parts_are_conditional():
             return self.assemble(key, plan([source]), _with_md5(source, options), source=source)
         params = attributes(options, self._settings) | self._objects.conditions("copy", key, options)
@@ -196,7 +196,7 @@ class Copies:
         """Make an object of pieces of others, and of bytes after them; nothing is left when that fails."""
         facts = self._endpoint.facts
         if not self._endpoint.has("parts") or facts.copies_parts is False:
-            raise NotModifiedInPlace("the service takes no parts, or copies none")
+            raise NotSupportedForObject("the service takes no parts, or copies none")
         params = attributes(options, self._settings)
         algorithm = ""
         if source is not None:
@@ -217,7 +217,7 @@ class Copies:
                     raise
                 # An empty part was made: rclone's server does not look at x-amz-copy-source here.
                 facts.copies_parts = False
-                raise NotModifiedInPlace("the service copies no parts") from error
+                raise NotSupportedForObject("the service copies no parts") from error
             return {"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": number}
 
         sources = list({piece.source.key: piece.source for piece in found}.values())
@@ -238,7 +238,7 @@ class Copies:
                 size += last.size
             try:
                 return self._parts.publish(upload, parts, size, options, algorithm)
-            except UploadLost as error:
+            except PartsDiscardedError as error:
                 raise exc.ConnectionError(error.message, code=error.code, status=409, retryable=True) from error
         except BaseException as error:
             try:
@@ -252,4 +252,4 @@ class Copies:
         sizes = {part.number: part.size for part in self._parts.parts(upload)}
         if any(sizes.get(number) != piece.end - piece.start + 1 for number, piece in enumerate(found)):
             self._endpoint.facts.copies_parts = False
-            raise NotModifiedInPlace("the service does not copy the ranges that it is asked for")
+            raise NotSupportedForObject("the service does not copy the ranges that it is asked for")

@@ -18,7 +18,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 from file_keeper import exc, hashing
 from file_keeper.attributes import token_of
-from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Part, UploadLost, WriteOptions
+from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Part, PartsDiscardedError, WriteOptions
 from file_keeper.types import Buffer
 
 from . import errors, listing
@@ -164,7 +164,9 @@ class Multipart:
             )
         except ClientError as error:
             if errors.code_of(error) == "ConditionalRequestConflict":
-                raise errors.answer(error, UploadLost, "another writer of this key broke the upload") from error
+                raise errors.answer(
+                    error, PartsDiscardedError, "another writer of this key broke the upload"
+                ) from error
             if ours := self._objects.failed(error, options):
                 raise ours from error
             raise

@@ -15,7 +15,7 @@ from file_keeper.backend import Body, ObjectInfo, WriteOptions, looking
 from file_keeper.types import Buffer
 
 from . import errors
-from .bodies import Nothing, Received
+from .bodies import Nothing, ResponseBody
 from .checksums import etag_of
 from .endpoint import Endpoint
 from .facts import Kind
@@ -80,7 +80,7 @@ class Objects:
         # Compared with what is read: only what certainly is a hash.
         md5 = self.endpoint.aws or self.endpoint.facts.md5_etags is True
         info = described(key, answer, self.bucket, size, md5=md5)
-        stream = Received(answer["Body"], length)
+        stream = ResponseBody(answer["Body"], length)
         try:
             _refuse_marker(key, size)
         except exc.MissingFileError:

@@ -14,9 +14,9 @@ from file_keeper.backend import refuse_redirect, stranger
 from file_keeper.types import Buffer
 
 from .answers import Prover
-from .clients import Clients
 from .facts import Facts, facts_of
 from .settings import is_aws, service_at
+from .transport import Clients
 
 
 class Requests:
@@ -77,6 +77,6 @@ class Requests:
                 f"{self.clients.address} redirects in circles: set 'region' and 'endpoint' to those of the bucket"
             ) from error
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Forget what was made with the parent's client."""
         self._prover = None

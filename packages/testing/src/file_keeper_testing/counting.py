@@ -38,9 +38,9 @@ class Counting(Wrapper):
         self.asked = 0
         """Bytes of the bodies that were opened, read or not."""
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
-        super().forked()
+        super().after_fork()
 
     def around(self, verb: str, key: str, call: Callable[[], T]) -> T:
         entry = Call(verb, key, time.monotonic())

@@ -124,9 +124,9 @@ class Faulty(Wrapper):
         self.rules.append(rule)
         return rule
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
-        super().forked()
+        super().after_fork()
 
     def translate(self, error: Exception) -> exc.FilesError | None:
         return error.becomes if isinstance(error, ProviderError) else super().translate(error)

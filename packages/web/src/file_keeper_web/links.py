@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import file_keeper as fk
-from file_keeper.backend import Guard, Link, LinkSigner
+from file_keeper.backend import ErrorBoundary, Link, LinkSigner
 
 from . import wsgi as _wsgi
 from .conditions import format_etag
@@ -195,7 +195,7 @@ class _PartIntake:
         # The key may lie under the reserved segment, where the hash of the whole is compared: it is no location.
         root = self._storage.full_path("x")[:-1]
         ref = type(upload)(root + upload.key, upload.id)
-        part = Guard(self._storage.backend).multipart_put(ref, self._link.part, self._body)
+        part = ErrorBoundary(self._storage.backend).multipart_put(ref, self._link.part, self._body)
         return Reply(200, {"ETag": format_etag(part.etag), "Content-Length": "0"})
 
     def abort(self) -> None:

@@ -671,7 +671,7 @@ def _sync(storage: Storage | AsyncStorage) -> Storage:
 
 def _forked() -> None:
     for storage in list(_alive):
-        storage._threads.forked()  # pyright: ignore[reportPrivateUsage]
+        storage._threads.after_fork()  # pyright: ignore[reportPrivateUsage]
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from ..reading import CHUNK, Reader
+from ..reading import CHUNK, ObjectStream
 from .contexts import Opening
 from .threads import Threads
 
@@ -17,17 +17,17 @@ class AsyncStream(Opening):
     it closes its connection at once. One task reads it at a time.
     """
 
-    _reader: Reader | None = None
+    _reader: ObjectStream | None = None
 
-    def __init__(self, threads: Threads, open: Callable[[], Reader]):
+    def __init__(self, threads: Threads, open: Callable[[], ObjectStream]):
         self._threads = threads
-        self._open: Callable[[], Reader] | None = open
+        self._open: Callable[[], ObjectStream] | None = open
         self._busy = False
 
-    async def _opened(self) -> Reader:
+    async def _opened(self) -> ObjectStream:
         opening, self._open = self._open, None
         if opening is not None:
-            self._reader = await self._threads.ask(opening, drop=Reader.close)
+            self._reader = await self._threads.ask(opening, drop=ObjectStream.close)
         if self._reader is None:
             raise ValueError("the stream is closed")
         return self._reader

@@ -48,7 +48,7 @@ class Threads:
                     )
         return made[1], made[2]
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Start anew in a child of the process: what a thread of the parent holds is held for ever."""
         self._lock = threading.Lock()
 

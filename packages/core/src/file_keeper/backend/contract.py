@@ -151,7 +151,7 @@ class ObjectInfo:
     :param metadata: in its encoded form, as written
     :param headers: those of :class:`WriteOptions`
     :param digests: of the **whole content** only, algorithm to lower-case hex
-    :param noted: hashes are recorded beside the object (S3 tags) and ``notes`` would give them
+    :param noted: hashes are recorded beside the object (S3 tags) and ``read_digests`` would give them
     """
 
     key: str
@@ -322,14 +322,14 @@ class SignedRequest:
 SignAction = Literal["upload", "download", "delete", "part"]
 
 
-class UploadLost(exc.MultipartUploadError):
+class PartsDiscardedError(exc.MultipartUploadError):
     """The provider dropped the parts of an upload because of another writer of the same key.
 
     Raised by ``multipart_complete``. The core looks who is there now, and begins again where the source allows it.
     """
 
 
-class NotModifiedInPlace(exc.StorageError):
+class NotSupportedForObject(exc.StorageError):
     """A verb cannot serve this very case (an object too small to append to): the core takes its own way."""
 
 
@@ -337,8 +337,8 @@ REQUIRED = ("head", "read", "list", "put", "delete")
 OPTIONAL = (
     "multipart_create", "multipart_put", "multipart_parts", "multipart_complete", "multipart_abort", "multipart_list",
     "resumable_start", "resumable_send", "resumable_offset", "resumable_cancel",
-    "copy", "move", "compose", "append", "annotate", "notes", "prepare", "check", "sign", "url", "delete_many",
-    "sweep",
+    "copy", "move", "compose", "append", "store_digests", "read_digests", "prepare", "check", "sign", "url",
+    "delete_many", "cleanup",
 )  # fmt: skip
 VERBS = REQUIRED + OPTIONAL
 
@@ -439,7 +439,7 @@ class Backend(ABC, Generic[S]):
         """Publish the parts, in the order given, as one object; of none: an empty object, and the upload ends.
 
         :raises ExistingFileError, ChangedFileError: as ``put``; the upload stays open and the core aborts it
-        :raises UploadLost: when another writer made the provider drop the parts
+        :raises PartsDiscardedError: when another writer made the provider drop the parts
         :raises MissingFileError: when there is no such upload
         """
         raise NotImplementedError
@@ -489,7 +489,7 @@ class Backend(ABC, Generic[S]):
 
         :raises MissingFileError: when the source is not there
         :raises ChangedFileError: when the source is another version
-        :raises NotModifiedInPlace: when the provider cannot: the core then reads and writes
+        :raises NotSupportedForObject: when the provider cannot: the core then reads and writes
         """
         raise NotImplementedError
 
@@ -500,7 +500,7 @@ class Backend(ABC, Generic[S]):
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
         """Make one object of several, on the server, pinned to the etag of each; at least two.
 
-        :raises NotModifiedInPlace: when the provider cannot do it with these (parts too small)
+        :raises NotSupportedForObject: when the provider cannot do it with these (parts too small)
         """
         raise NotImplementedError
 
@@ -509,16 +509,16 @@ class Backend(ABC, Generic[S]):
 
         `options` has the attributes of the result.
 
-        :raises NotModifiedInPlace: when the provider cannot do it with this object
+        :raises NotSupportedForObject: when the provider cannot do it with this object
         """
         raise NotImplementedError
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         """Record hashes with an object that is there, without rewriting it; pinned to ``info.etag`` where possible."""
         raise NotImplementedError
 
-    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
-        """Return what ``annotate`` recorded of this very version of an object: algorithm to lower-case hex."""
+    def read_digests(self, info: ObjectInfo) -> Mapping[str, str]:
+        """Return what ``store_digests`` recorded of this very version of an object: algorithm to lower-case hex."""
         raise NotImplementedError
 
     def prepare(self) -> None:
@@ -541,7 +541,7 @@ class Backend(ABC, Generic[S]):
         """Delete objects, there or not; return the key and the error of each that could not be deleted."""
         raise NotImplementedError
 
-    def sweep(self, prefix: str, older_than: float) -> int:
+    def cleanup(self, prefix: str, older_than: float) -> int:
         """Remove what killed writers left under the reserved segment (staging files), open uploads apart.
 
         :param older_than: seconds since it was last touched; what a living writer holds is never taken
@@ -561,7 +561,7 @@ class Backend(ABC, Generic[S]):
         """The provider's own client, the way out for what the contract does not hold; ``None`` where there is none."""
         return None
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Called in the child after a fork: drop clients, sockets and locks, they are the parent's."""
 
     def close(self) -> None:

@@ -54,8 +54,8 @@ class Wrapper(Backend[Any]):
     def client(self) -> Any:
         return self.inner.client
 
-    def forked(self) -> None:
-        self.inner.forked()
+    def after_fork(self) -> None:
+        self.inner.after_fork()
 
     def close(self) -> None:
         self.inner.close()
@@ -142,11 +142,11 @@ class Wrapper(Backend[Any]):
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
         return self.around("append", target.key, lambda: self.inner.append(target, body, options))
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
-        return self.around("annotate", info.key, lambda: self.inner.annotate(info, digests))
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+        return self.around("store_digests", info.key, lambda: self.inner.store_digests(info, digests))
 
-    def notes(self, info: ObjectInfo) -> Mapping[str, str]:
-        return self.around("notes", info.key, lambda: self.inner.notes(info))
+    def read_digests(self, info: ObjectInfo) -> Mapping[str, str]:
+        return self.around("read_digests", info.key, lambda: self.inner.read_digests(info))
 
     def prepare(self) -> None:
         return self.around("prepare", "", self.inner.prepare)
@@ -164,8 +164,8 @@ class Wrapper(Backend[Any]):
         # As a list: whatever the requests raise is raised within the hook.
         return self.around("delete_many", keys[0] if keys else "", lambda: list(self.inner.delete_many(keys)))
 
-    def sweep(self, prefix: str, older_than: float) -> int:
-        return self.around("sweep", prefix, lambda: self.inner.sweep(prefix, older_than))
+    def cleanup(self, prefix: str, older_than: float) -> int:
+        return self.around("cleanup", prefix, lambda: self.inner.cleanup(prefix, older_than))
 
 
 _END: Any = object()
@@ -191,7 +191,7 @@ class WrappedStream:
         self._body.close()
 
 
-class Guard(Wrapper):
+class ErrorBoundary(Wrapper):
     """The one boundary between a backend and the rest: nothing but our own errors passes it."""
 
     def around(self, verb: str, key: str, call: Callable[[], T]) -> T:

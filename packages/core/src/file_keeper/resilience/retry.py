@@ -275,12 +275,12 @@ class Retry(Wrapper):
 
         return self._look(key, is_own)
 
-    def annotate(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
+    def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         def is_recorded(found: ObjectInfo) -> bool:
             # Where a record makes another version (Azure), the first attempt's own is what the second one meets.
             return found.size == info.size and set(attributes.all_digests(found).items()).issuperset(digests.items())
 
-        self._repeat(lambda: self.inner.annotate(info, digests) or info, self._look(info.key, is_recorded))
+        self._repeat(lambda: self.inner.store_digests(info, digests) or info, self._look(info.key, is_recorded))
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
         return self._repeat(lambda: self.inner.compose(sources, key, options), self._own(key, options))

@@ -14,9 +14,9 @@ from .. import location as locations
 from ..attributes import TOKEN
 from ..backend import Backend, MultipartRef, ObjectInfo, WriteOptions, entries_of
 from ..data import FileData
-from ..reading import Reader as ObjectReader
+from ..reading import ObjectStream
 from ..settings import Settings
-from ..transfer import Plan, discard
+from ..transfer import UploadRequest, discard
 from .ledger import Ledger, folder_of
 from .state import FOLDER, LEFT, State, damage
 
@@ -41,7 +41,7 @@ class Session:
         self._root = root
 
     def _target(self, data: FileData) -> str:
-        locations.check(data.location, room=locations.MAX_KEY - len(self._root.encode()), writing=True)
+        locations.check(data.location, max_bytes=locations.MAX_KEY - len(self._root.encode()), writing=True)
         return self._root + data.location
 
     def _state(self, data: FileData, kind: str) -> State:
@@ -77,7 +77,7 @@ class Session:
         ref = self._ref(data, self._state(data, "multipart"))
         return ref.key, ref
 
-    def _begin(self, location: str, size: int, plan: Plan, *, native: frozenset[str]) -> tuple[FileData, str]:
+    def _begin(self, location: str, size: int, plan: UploadRequest, *, native: frozenset[str]) -> tuple[FileData, str]:
         """Return the state of a new upload, and the key that its bytes go to."""
         algorithm, value = next(iter(plan.expected.items()), ("", ""))
         state: State = {"token": attributes.new_token(), "uploaded": 0, "if_absent": plan.if_absent}
@@ -145,7 +145,7 @@ class Session:
 
     def _hash(self, info: ObjectInfo, algorithm: str) -> str:
         hasher = hashing.new(algorithm)
-        with ObjectReader(self._backend, info.key, etag=info.etag) as reader:
+        with ObjectStream(self._backend, info.key, etag=info.etag) as reader:
             for chunk in reader:
                 hasher.update(chunk)
         return hasher.hexdigest()
@@ -234,8 +234,8 @@ class Session:
                     alive.add(folder_of(self._root, upload.ref.id))
         for folder in LEFT:
             drop(lambda folder=folder: self._cleanup_scratch(self._root + folder, limit, alive, drop))
-        if "sweep" in backend.verbs:
-            drop(lambda: backend.sweep(self._root, older_than))
+        if "cleanup" in backend.verbs:
+            drop(lambda: backend.cleanup(self._root, older_than))
         if failures:
             raise failures[0]
         return count

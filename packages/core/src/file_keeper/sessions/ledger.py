@@ -13,7 +13,7 @@ from typing import Any, cast
 from .. import attributes, exc
 from ..attributes import TOKEN
 from ..backend import Backend, WriteOptions
-from ..reading import Reader as ObjectReader
+from ..reading import ObjectStream
 from .state import FOLDER, State
 
 log = logging.getLogger("file_keeper")
@@ -57,7 +57,7 @@ class Ledger:
         import json
 
         try:
-            with ObjectReader(self._backend, self._folder + name) as reader:
+            with ObjectStream(self._backend, self._folder + name) as reader:
                 found: Any = json.loads(b"".join(reader))
         except (exc.MissingFileError, ValueError):
             return None

@@ -11,8 +11,8 @@ from typing import cast
 from .. import exc, hashing
 from ..backend import Part
 from ..data import FileData
-from ..intake import Reader, part_sizes
-from ..transfer import Plan
+from ..intake import SourceReader, part_sizes
+from ..transfer import UploadRequest
 from ..upload import Upload
 from .base import Session, type_of
 from .state import State, damage
@@ -49,7 +49,7 @@ def _one_of_each(parts: Iterable[Part], known: dict[int, State]) -> list[Part]:
 class PartUploads(Session):
     """The verbs ``multipart_*``."""
 
-    def multipart_start(self, location: str, size: int, plan: Plan) -> FileData:
+    def multipart_start(self, location: str, size: int, plan: UploadRequest) -> FileData:
         limits = self._backend.limits
         # A CRC is combined out of those of the parts; anything else must be read.
         data, key = self._begin(location, size, plan, native=frozenset(hashing.CRCS))
@@ -102,13 +102,13 @@ class PartUploads(Session):
             self._ledger(state).write(_fact(entry), entry, once=False)
         return self._with_parts(data, state, [*others, entry])
 
-    def _read(self, upload: Upload, room: int, algorithms: set[str]) -> tuple[memoryview, Reader]:
+    def _read(self, upload: Upload, room: int, algorithms: set[str]) -> tuple[memoryview, SourceReader]:
         """Read a part or piece as a whole; no more than there is room for."""
         if upload.size is not None and upload.size > room:
             raise exc.UploadOutOfBoundError(f"{upload.size} bytes are given, {max(0, room)} were still to come")
         try:
             upload.rewind()
-            reader = Reader(upload, algorithms, None)
+            reader = SourceReader(upload, algorithms, None)
             if upload.size is not None:
                 body = reader.look(upload.size + 1)
             else:

@@ -21,8 +21,8 @@ from .. import exc
 from ..backend import MultipartRef, ObjectInfo, Part
 from ..backend.contract import RESUMABLE_MULTIPLE
 from ..data import FileData
-from ..intake import Reader, part_sizes
-from ..transfer import Plan, send_piece
+from ..intake import SourceReader, part_sizes
+from ..transfer import UploadRequest, send_piece
 from ..upload import Upload
 from .base import Session, type_of
 from .ledger import Ledger
@@ -32,7 +32,7 @@ from .state import State, damage
 class PieceUploads(Session):
     """The verbs ``resumable_*``."""
 
-    def resumable_start(self, location: str, size: int, plan: Plan) -> FileData:
+    def resumable_start(self, location: str, size: int, plan: UploadRequest) -> FileData:
         backend = self._backend
         native = backend.limits.put_digests if self._native else frozenset[str]()
         data, key = self._begin(location, size, plan, native=native)
@@ -87,7 +87,7 @@ class PieceUploads(Session):
         send = self._send_session if self._native else self._send_part
         try:
             upload.rewind()
-            reader = Reader(upload, set(), None)
+            reader = SourceReader(upload, set(), None)
             made: ObjectInfo | None = None
             for body, is_end in self._chunks(reader, size, int(state["part_size"])):
                 if body or (last and self._native):
@@ -113,7 +113,7 @@ class PieceUploads(Session):
         if finished:
             raise exc.ResumableUploadError("another call has finished this upload: a refresh gives the file") from error
 
-    def _chunks(self, reader: Reader, size: int, part_size: int) -> Iterator[tuple[memoryview, bool]]:
+    def _chunks(self, reader: SourceReader, size: int, part_size: int) -> Iterator[tuple[memoryview, bool]]:
         """Cut a piece into requests; the last is marked. An empty piece is one empty request."""
         left = size
         while True:

@@ -19,7 +19,7 @@ from ..attributes import TOKEN
 from ..backend import (
     Backend,
     Capability,
-    Guard,
+    ErrorBoundary,
     Limits,
     ObjectInfo,
     WriteOptions,
@@ -27,11 +27,11 @@ from ..backend import (
 )
 from ..data import FileData
 from ..listing import Listing
-from ..reading import Reader, Verification
+from ..reading import ObjectStream, Verification
 from ..resilience.retry import Retry
 from ..sessions import Sessions
 from ..settings import Settings, parse_duration
-from ..transfer import Engine, Plan, Sent
+from ..transfer import Engine, UploadRequest, UploadResult
 from ..types import FileOrLocation, Progress
 from ..upload import Upload, check_content_type
 
@@ -103,7 +103,7 @@ _alive: weakref.WeakSet[Base] = weakref.WeakSet()
 
 def _forked() -> None:
     for storage in list(_alive):
-        storage.backend.forked()
+        storage.backend.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -121,10 +121,10 @@ class Base:
         self._root = "" if settings.absolute_path else settings.path and settings.path + "/"
         if within is not None:
             self._root = within._root + INCOMING
-        self._room = locations.MAX_KEY - len(self._root.encode())
-        self._verbs: Backend[Any] = Retry(Guard(backend))
+        self._max_bytes = locations.MAX_KEY - len(self._root.encode())
+        self._verbs: Backend[Any] = Retry(ErrorBoundary(backend))
         self._engine = Engine(self._verbs, settings)
-        self._listing = Listing(self._verbs, self._root, self._room)
+        self._listing = Listing(self._verbs, self._root, self._max_bytes)
         self._sessions = Sessions(self._verbs, settings, self._root)
         self._verification = Verification(settings.verify_reads, settings.multipart_threshold)
         self._disabled = self._parse_disabled(settings)
@@ -256,7 +256,7 @@ class Base:
 
     def _key(self, file: FileOrLocation, *, writing: bool = False) -> str:
         location = file.location if isinstance(file, FileData) else file
-        locations.check(location, room=self._room, writing=writing)
+        locations.check(location, max_bytes=self._max_bytes, writing=writing)
         return self._root + location
 
     # -- locations --------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ class Base:
         metadata: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         progress: Progress | None = None,
-    ) -> tuple[Plan, dict[str, str]]:
+    ) -> tuple[UploadRequest, dict[str, str]]:
         """Check what an upload is asked to become; give it with the metadata as the user means it."""
         chosen = algorithm or self.settings.hashing_algorithm
         expected = {chosen: hashing.check(hash, chosen)} if hash else {}
@@ -306,7 +306,7 @@ class Base:
             raise exc.UnsupportedOperationError(f"{self.settings.type} keeps no metadata and no headers here")
         encoded = attributes.encode(meant, self.limits, self.settings.hashing_algorithm)
         return (
-            Plan(
+            UploadRequest(
                 key=key,
                 content_type=check_content_type(content_type),
                 metadata=encoded,
@@ -320,10 +320,10 @@ class Base:
             meant,
         )
 
-    def _send(self, location: str, upload: Upload, plan: Plan, meant: Mapping[str, str]) -> FileData:
+    def _send(self, location: str, upload: Upload, plan: UploadRequest, meant: Mapping[str, str]) -> FileData:
         return self._made(location, self._engine.send(upload, plan), plan, meant)
 
-    def _made(self, location: str, sent: Sent, plan: Plan, meant: Mapping[str, str]) -> FileData:
+    def _made(self, location: str, sent: UploadResult, plan: UploadRequest, meant: Mapping[str, str]) -> FileData:
         wanted = self.settings.hashing_algorithm
         return FileData(
             location,
@@ -345,7 +345,7 @@ class Base:
         """Return the hashes recorded of an object; one more request where they stand beside it."""
         found = attributes.all_digests(info)
         if info.noted and self.settings.hashing_algorithm not in found:
-            found = {**self._verbs.notes(info), **found}
+            found = {**self._verbs.read_digests(info), **found}
         return found
 
     def _describe(self, info: ObjectInfo, location: str) -> FileData:
@@ -361,7 +361,7 @@ class Base:
     def _examine(self, info: ObjectInfo) -> ObjectInfo:
         hasher = hashing.new(self.settings.hashing_algorithm)
         head = b""
-        with Reader(self._verbs, info.key, etag=info.etag) as reader:
+        with ObjectStream(self._verbs, info.key, etag=info.etag) as reader:
             for chunk in reader:
                 if len(head) < contenttype.SNIFF:
                     head += chunk[: contenttype.SNIFF - len(head)]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from .. import attributes, calls, exc, synthetic
 from ..backend import (
     Capability,
-    NotModifiedInPlace,
+    NotSupportedForObject,
     ObjectInfo,
     WriteOptions,
 )
 from ..data import FileData
-from ..reading import Reader
-from ..transfer import Plan
+from ..reading import ObjectStream
+from ..transfer import UploadRequest
 from ..types import FileOrLocation, Progress
 from ..upload import Upload
 from .base import name_of, operation
@@ -131,7 +131,7 @@ class Copying(Reading):
             try:
                 with self._from(file):
                     made = self._verbs.copy(info, key, options)
-            except NotModifiedInPlace:
+            except NotSupportedForObject:
                 pass  # the provider cannot, with this one: read and written, as without the verb
             else:
                 made = dataclasses.replace(
@@ -144,7 +144,7 @@ class Copying(Reading):
                     noted=False,
                 )
                 return info, self._describe(made, location)
-        plan = Plan(
+        plan = UploadRequest(
             key=key,
             content_type=info.content_type,  # "": told from the content, as analyze would
             metadata=attributes.without_ours(info.metadata, self.limits),
@@ -155,7 +155,7 @@ class Copying(Reading):
             expected={wanted: digests[wanted]} if wanted in digests else {},
             name=key,
         )
-        with Reader(self._verbs, source, etag=info.etag) as reader:
+        with ObjectStream(self._verbs, source, etag=info.etag) as reader:
             made = self._send(location, Upload(reader, size=info.size), plan, attributes.decode(info.metadata))
         return info, made
 

@@ -10,7 +10,7 @@ from ..backend import (
     Capability,
 )
 from ..data import FileData
-from ..reading import Reader
+from ..reading import ObjectStream
 from ..types import FileOrLocation, Progress
 from .base import Base, name_of, operation
 
@@ -19,7 +19,7 @@ class Reading(Base):
     """The part of a storage that reads."""
 
     @operation(Capability.STREAM)
-    def stream(self, file: FileOrLocation, *, start: int = 0, end: int | None = None, etag: str = "") -> Reader:
+    def stream(self, file: FileOrLocation, *, start: int = 0, end: int | None = None, etag: str = "") -> ObjectStream:
         """Open a file: an iterator of chunks that is also a readable stream and a context manager.
 
         A connection that is lost half-way is resumed where it broke, on the same version.
@@ -33,7 +33,7 @@ class Reading(Base):
         if start < 0 or (end is not None and end < start):
             raise exc.StorageDataError(f"a stream goes from 0 or more to an end behind it, not from {start} to {end}")
         tell, verify = self._told("stream", file), self._verification
-        return Reader(self._verbs, self._key(file), start, end, etag=etag, tell=tell, verify=verify)
+        return ObjectStream(self._verbs, self._key(file), start, end, etag=etag, tell=tell, verify=verify)
 
     @operation(Capability.STREAM)
     def content(self, file: FileOrLocation) -> bytes:
@@ -42,7 +42,7 @@ class Reading(Base):
         :raises MissingFileError: when there is no file
         :raises CorruptedFileError: when the content is not the one that was stored (``verify_reads``)
         """
-        with Reader(self._verbs, self._key(file), verify=self._verification) as reader:
+        with ObjectStream(self._verbs, self._key(file), verify=self._verification) as reader:
             return reader.readall()
 
     @operation(Capability.RANGE)
@@ -58,7 +58,7 @@ class Reading(Base):
             raise exc.StorageDataError(f"the bounds of a range are not negative: {start}, {end}")
         if end is not None and end <= start:
             return b""
-        with Reader(self._verbs, key, start, end) as reader:
+        with ObjectStream(self._verbs, key, start, end) as reader:
             return reader.readall()
 
     @operation(Capability.STREAM)
@@ -96,7 +96,7 @@ class Reading(Base):
         wanted = self.settings.hashing_algorithm
         hashers = {name: hashing.new(name) for name in {wanted, *expected}}
         done = 0
-        with Reader(self._verbs, key, etag=info.etag) as reader:
+        with ObjectStream(self._verbs, key, etag=info.etag) as reader:
             if progress is not None:
                 progress(0, info.size)
             for chunk in reader:
@@ -112,8 +112,8 @@ class Reading(Base):
                     raise exc.UploadHashMismatchError(
                         f"the {name} of the content is {found[name]}, recorded was {value}: it is damaged, or another"
                     )
-        if record and wanted not in recorded and "annotate" in self._verbs.verbs:
-            self._verbs.annotate(info, {wanted: found[wanted]})
+        if record and wanted not in recorded and "store_digests" in self._verbs.verbs:
+            self._verbs.store_digests(info, {wanted: found[wanted]})
             # On some providers (Azure) a record makes another version; what is told must be the one that stands there.
             info = self._verbs.head(key)
         info = dataclasses.replace(info, digests={**info.digests, wanted: found[wanted]})

@@ -10,7 +10,7 @@ from ..backend import (
     Capability,
 )
 from ..data import FileData
-from ..transfer import Plan
+from ..transfer import UploadRequest
 from ..types import Uploadable
 from ..upload import make_upload
 from .base import Base, Duration, operation, seconds_of
@@ -19,7 +19,7 @@ from .base import Base, Duration, operation, seconds_of
 class InParts(Base):
     """The part of a storage that takes an upload in several calls."""
 
-    def _started(self, location: str, size: int, **options: Any) -> Plan:
+    def _started(self, location: str, size: int, **options: Any) -> UploadRequest:
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise exc.StorageDataError(f"the size of an upload is a number of bytes, not {size!r}")
         if size > self.limits.object_max:

@@ -191,7 +191,7 @@ class Whole(Base):
                     storage, lambda s, o=overwrite, x=source: (s.remove("x"), s.upload("x", x, overwrite=o))
                 )[1:]
                 # Create and complete, the parts, a look before the first one with overwriting off, a note afterwards.
-                allowed = parts + 2 + (not overwrite) + ("annotate" in storage.backend.verbs)
+                allowed = parts + 2 + (not overwrite) + ("store_digests" in storage.backend.verbs)
                 assert len(requests) <= allowed, requests
                 assert requests.count("head") <= (not overwrite)
 
@@ -345,7 +345,7 @@ class Whole(Base):
 
     def test_wrappers_lose_no_verb(self, storage: Storage) -> None:
         contract = {name for name in vars(Backend) if not name.startswith("_")} - {"settings_type"}
-        assert set(VERBS) | {"translate", "verbs", "limits", "client", "forked", "close"} == contract
+        assert set(VERBS) | {"translate", "verbs", "limits", "client", "after_fork", "close"} == contract
         for cls in (Wrapper, Retry, Faulty, Counting):
             for name in contract:
                 assert any(name in vars(base) for base in cls.__mro__ if base not in (Backend, object)), (cls, name)

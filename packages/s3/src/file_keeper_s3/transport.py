@@ -19,7 +19,7 @@ from file_keeper import exc
 from file_keeper.backend import refuse_redirect, require_secure, stranger
 from file_keeper.types import Buffer
 
-from .bodies import Sent
+from .bodies import RequestBody
 from .settings import S3Settings, make_client, make_session, service_at
 
 
@@ -74,7 +74,7 @@ class Clients:
     def request(self, operation: str, body: Buffer | None, /, **params: Any) -> Any:
         """Make a request of an operation."""
         if body is not None:
-            params["Body"] = Sent(body)
+            params["Body"] = RequestBody(body)
         return getattr(self.main, operation)(**params)
 
     def _make(self, name: str, make: Callable[[], Any]) -> Any:
@@ -114,7 +114,7 @@ class Clients:
             self._session = make_session(self.settings)
         return self._session
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Drop the parent's sockets and locks without touching them."""
         self._lock = threading.Lock()
         self._made, self._session, self._settings = {}, None, None
