@@ -167,6 +167,7 @@ def many(source: Path, count: int) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.full
 def test_requests_of_a_first_and_of_a_second_run(
     collect: Callable[..., str],
     fresh_settings: Callable[..., dict[str, Any]],

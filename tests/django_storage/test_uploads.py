@@ -309,6 +309,7 @@ with override_settings(
 
 
 @pytest.mark.full
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the largest size of a process")
 @pytest.mark.parametrize(("kind", "size"), [("fs", 500 << 20), ("s3", 150 << 20)])
 def test_a_large_file_in_bounded_memory(kind: str, size: int, fresh_settings: Callable[..., dict[str, Any]]):

@@ -17,7 +17,7 @@ Make = Callable[..., fk.Storage]
 KEY = "first key of the tests"
 
 
-@pytest.fixture(params=["fs", "memory"])
+@pytest.fixture(params=["fs", pytest.param("memory", marks=pytest.mark.full)])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """`make(**options)` gives a local storage with links below `/files`."""
 

@@ -120,6 +120,7 @@ def choose(page: Any, path: Path) -> None:
     page.get_by_role("button", name="Upload", exact=True).click()
 
 
+@pytest.mark.full
 def test_in_a_browser(running: Running, page: Any, tmp_path: Path):
     picture = tmp_path / 'Ä "quoted" ☺.png'
     picture.write_bytes(PNG)
@@ -146,6 +147,7 @@ def test_in_a_browser(running: Running, page: Any, tmp_path: Path):
     assert page.evaluate("document.activeElement.textContent") == "Upload"
 
 
+@pytest.mark.full
 def test_too_large_in_a_browser(running: Running, page: Any, tmp_path: Path):
     big = tmp_path / "big.bin"
     with big.open("wb") as file:
@@ -155,6 +157,7 @@ def test_too_large_in_a_browser(running: Running, page: Any, tmp_path: Path):
     assert list(running.storage.scan()) == []
 
 
+@pytest.mark.full
 def test_a_dropped_connection_a_pause_and_a_reload(running: Running, page: Any, tmp_path: Path):
     content = os.urandom(18 << 20)
     path, other = tmp_path / "film.bin", tmp_path / "other.bin"

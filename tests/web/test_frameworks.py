@@ -70,7 +70,7 @@ def starlette_app(storage: fk.Storage, sending: Given, receiving: Given) -> Any:
 FRAMEWORKS = {"flask": (flask_app, wsgi_server), "starlette": (starlette_app, asgi_server)}
 
 
-@pytest.fixture(params=["fs", "memory", "s3"])
+@pytest.fixture(params=["fs", *(pytest.param(name, marks=pytest.mark.full) for name in ("memory", "s3"))])
 def storage(request: pytest.FixtureRequest, fresh_settings: Callable[..., Given]) -> fk.Storage:
     return fk.make_storage("media", fresh_settings(request.param))
 

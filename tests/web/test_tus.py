@@ -34,7 +34,7 @@ PIECE = {**VERSION, "Content-Type": "application/offset+octet-stream"}
 MiB = 1 << 20
 
 
-@pytest.fixture(params=["fs", "memory", "s3", "gcs"])
+@pytest.fixture(params=["fs", *(pytest.param(name, marks=pytest.mark.full) for name in ("memory", "s3", "gcs"))])
 def storage(request: pytest.FixtureRequest, fresh_settings: Callable[..., dict[str, Any]]) -> fk.Storage:
     return fk.make_storage("media", fresh_settings(request.param, part_size="5MiB"))
 
