@@ -84,6 +84,7 @@ def test_no_verb_takes_a_strangers_answer_for_a_success(
         assert "text/html" in str(caught.value)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_no_operation_takes_a_strangers_answer_for_a_success(
     stranger: str, hooked: HookedProxy, storage_behind: OnStorage

@@ -65,6 +65,7 @@ def storage(storage_behind: OnStorage) -> Storage:
     return storage
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_was_done_is_a_success(verb: str, last: str, storage: Storage, hooked: HookedProxy) -> None:
@@ -81,6 +82,7 @@ def test_what_was_done_is_a_success(verb: str, last: str, storage: Storage, hook
     assert storage.cleanup_uploads(0) == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_nobody_can_tell_is_uncertain(verb: str, last: str, storage: Storage, hooked: HookedProxy) -> None:

@@ -54,7 +54,6 @@ class Short:
     race_bytes = 12 * MiB
 
 
-@pytest.mark.full
 class TestMoto(Short, Conformance):
     stream_size = 256 * MiB
     emulator_gaps: ClassVar[dict[str, str]] = BEGAN | FORGIVES
@@ -64,7 +63,6 @@ class TestMoto(Short, Conformance):
         return settings_of(moto_server)
 
 
-@pytest.mark.full
 @pytest.mark.full
 class TestMotoOverTls(Short, Create, Read):
     """What sends and reads bodies; the rest is the same over HTTP."""
@@ -99,7 +97,6 @@ class TestStrict(Short, Conformance):
         return settings_of(today.server())
 
 
-@pytest.mark.full
 @pytest.mark.full
 class TestLegacy(Short, Create, Read, Listing, Copying, Multipart):
     """An old service: no checksum headers, no conditions, no tags, version 1 of the listing."""

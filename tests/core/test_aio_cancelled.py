@@ -107,6 +107,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("source", ["asynchronous", "synchronous"])
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a1_at_every_verb(moment: str, source: str) -> None:

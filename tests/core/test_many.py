@@ -397,6 +397,7 @@ def test_b2_an_upload_that_comes_through_although_it_was_left_is_taken_back(stor
     assert list(storage.scan()) == ["a"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("verb", ["upload_many", "content_many", "analyze_many"])
 def test_b2_an_endless_generator_in_flat_memory(verb: str) -> None:
     storage = make_storage(

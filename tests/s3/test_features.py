@@ -146,6 +146,7 @@ def test_a_probe_that_is_throttled_decides_nothing(hooked: HookedS3, storage_on:
     assert storage.content("a") == PARTS
 
 
+@pytest.mark.full
 def test_real_servers_keep_the_content(real_s3_server: S3Server, storage_on: OnServer) -> None:
     storage = storage_on(real_s3_server, part_size="5MiB")
     made = storage.upload("a", iter([PARTS]))

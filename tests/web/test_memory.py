@@ -36,6 +36,7 @@ with server(make(storage, {{}}, {{"location": "big", "overwrite": True}})) as ur
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak of the memory from /proc")
 @pytest.mark.parametrize("kind", ["flask", "starlette"])
 def test_500_mb_through_an_application(kind: str, tmp_path: Path):
