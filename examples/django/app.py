@@ -1,112 +1,120 @@
-"""A page of files with Django, in one file: list, thumbnails, upload, download, delete. It works without JavaScript.
+"""Files on any storage, with Django, in one file: list, upload (also resumable), download, delete.
 
-    python -m uv run python examples/django/app.py runserver
+    pip install file-keeper-django "file-keeper-web[django]"
+    python examples/django/app.py
 
-Change the dictionary, and nothing else, to keep the files elsewhere; FILES in the environment is one as JSON.
+Everything about the storage stands in one dictionary. Change `type`, and it is a cloud.
 """
 
+from __future__ import annotations
+
+import itertools
 import json
 import os
 import secrets
 import sys
+from pathlib import Path
 
+import file_keeper as fk
 from django.conf import settings
 from django.core.management import execute_from_command_line
 
-FILES = json.loads(os.environ.get("FILES", '{"type": "fs", "path": "files", "initialize": true}'))
+sys.path.insert(0, str(Path(__file__).parents[1] / "page"))
+from render import SCRIPT, render
+
+STORAGE = {"type": "fs", "path": "uploads", "initialize": True, "location_transformers": ["safe_relative_path"]}
+STORAGE |= json.loads(os.environ.get("EXAMPLE_STORAGE", "{}"))
+LIMIT = os.environ.get("EXAMPLE_LIMIT", "1GiB")
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1", "localhost"],
-    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     FILE_UPLOAD_HANDLERS=["file_keeper_django.StreamingUploadHandler"],
-    INSTALLED_APPS=["file_keeper_django", "django.contrib.staticfiles"],
-    MEDIA_URL="/media/",
-    MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
+    INSTALLED_APPS=["file_keeper_django"],
+    MIDDLEWARE=[f"{__name__}.only_from_our_own_pages"],
     ROOT_URLCONF=__name__,
     SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),
-    STATIC_URL="/static/",
     STORAGES={
-        "default": {"BACKEND": "file_keeper_django.FileKeeperStorage", "OPTIONS": FILES},
+        "default": {"BACKEND": "file_keeper_django.FileKeeperStorage", "OPTIONS": STORAGE},
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     },
-    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
     USE_TZ=True,
+    WSGI_APPLICATION=f"{__name__}.application",
 )
 
 from django.core.files.storage import default_storage  # noqa: E402 - these need the settings
 from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect  # noqa: E402
-from django.template import engines  # noqa: E402
+from django.http import Http404, HttpResponse, HttpResponseRedirect  # noqa: E402
 from django.urls import path  # noqa: E402
-from django.views.decorators.http import require_GET, require_POST  # noqa: E402
-from file_keeper import humanize_filesize  # noqa: E402
-from file_keeper.backend import SANDBOX, is_inline  # noqa: E402
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Files</title>
-<style>
-  body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }
-  table { border-collapse: collapse; width: 100% } td, th { padding: .3rem; text-align: start }
-  img { width: 3rem; height: 3rem; object-fit: cover } td { border-top: 1px solid #ccc; overflow-wrap: anywhere }
-</style></head>
-<body><main><h1>Files</h1>
-{% if message %}<p role="status">{{ message }}</p>{% endif %}
-<form method="post" action="/upload" enctype="multipart/form-data">{% csrf_token %}
-  <label>Files to add: <input type="file" name="file" multiple required></label> <button>Upload</button>
-</form>
-<table><caption>{{ files|length }} files</caption>
-<thead><tr><th scope="col">Preview</th><th scope="col">Name</th><th scope="col">Size</th><th scope="col">Type</th>
-<th scope="col">Delete</th></tr></thead>
-<tbody>{% for file in files %}
-<tr><td>{% if file.picture %}<img src="{{ file.url }}" alt="" loading="lazy">{% endif %}</td>
-<td><a href="{{ file.url }}">{{ file.name }}</a></td><td>{{ file.size }}</td><td>{{ file.type }}</td>
-<td><form method="post" action="/delete">{% csrf_token %}<input type="hidden" name="name" value="{{ file.name }}">
-<button aria-label="Delete {{ file.name }}">Delete</button></form></td></tr>{% endfor %}
-</tbody></table></main></body></html>"""
+from django.views.decorators.http import require_POST, require_safe  # noqa: E402
+from file_keeper_web import tus  # noqa: E402
+from file_keeper_web.django import send_file  # noqa: E402
 
 
-def described(name):
-    file = default_storage.storage.analyze(name)
-    picture = file.content_type.startswith("image/") and is_inline(file.content_type)
-    size = humanize_filesize(file.size)
-    return {"name": name, "url": default_storage.url(name), "size": size, "type": file.content_type, "picture": picture}
+def only_from_our_own_pages(view):
+    """Refuse a form of another site (CsrfViewMiddleware does the same, and more, for pages made by its templates)."""
+
+    def checked(request):
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        ours = request.method != "POST" or site in ("same-origin", "none")
+        return view(request) if ours else HttpResponse("This form is of another site.", status=403)
+
+    return checked
 
 
-@require_GET
+@require_safe
 def index(request):
-    names = default_storage.listdir("")[1]
-    context = {"files": [described(name) for name in names], "message": request.GET.get("message", "")}
-    return HttpResponse(engines["django"].from_string(PAGE).render(context, request))
+    storage = default_storage.storage
+    return HttpResponse(render(storage, itertools.islice(storage.files(), 200), LIMIT))
+
+
+@require_safe
+def script(request):
+    return HttpResponse(SCRIPT.read_text("utf-8"), "text/javascript; charset=utf-8")
 
 
 @require_POST
-def upload(request):
-    names = [default_storage.save(file.name, file) for file in request.FILES.getlist("file")]
-    return HttpResponseRedirect("/" if names else "/?message=No+file+was+chosen")
-
-
-@require_POST
-def delete(request):
-    if name := request.POST.get("name"):
-        default_storage.delete(name)
+def create(request):
+    if int(request.headers.get("Content-Length") or 0) > fk.parse_filesize(LIMIT):
+        return HttpResponse("The content is larger than allowed.", status=413)
+    file = request.FILES.get("file")
+    if file is None:
+        return HttpResponse("The form has no file.", status=400)
+    default_storage.save(file.name, file)
     return HttpResponseRedirect("/")
 
 
-@require_GET
-def media(request, name):
-    """Show a file of a storage without links: only what runs no script opens in the browser."""
+@require_safe
+def read(request, location):
+    return send_file(request, default_storage.storage, location)
+
+
+@require_POST
+def delete(request, location):
     try:
-        file = default_storage.open(name)
-        kind = default_storage.storage.content_type(name)
-    except FileNotFoundError as error:
-        raise Http404(name) from error
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": SANDBOX}
-    return FileResponse(file, as_attachment=not is_inline(kind), content_type=kind, headers=headers)
+        default_storage.storage.remove(location)
+    except fk.exc.LocationError as error:
+        raise Http404(location) from error
+    return HttpResponseRedirect("/")
 
 
-urlpatterns = [path("", index), path("upload", upload), path("delete", delete), path("media/<path:name>", media)]
-application = get_wsgi_application()
+urlpatterns = [
+    path("", index),
+    path("page.js", script),
+    path("files", create),
+    path("files/<path:location>", read),
+    path("delete/<path:location>", delete),
+]
+pages = get_wsgi_application()
+uploads = tus.wsgi(default_storage.storage, default_storage.storage.prepare_location, max_size=LIMIT)
+
+
+def application(environ, start_response):
+    if not environ["PATH_INFO"].startswith("/uploads/"):
+        return pages(environ, start_response)
+    below = {"SCRIPT_NAME": "/uploads", "PATH_INFO": environ["PATH_INFO"].removeprefix("/uploads")}
+    return uploads({**environ, **below}, start_response)
+
 
 if __name__ == "__main__":
-    execute_from_command_line(sys.argv)
+    port = os.environ.get("PORT", "8000")
+    execute_from_command_line([sys.argv[0], "runserver", f"127.0.0.1:{port}", "--noreload", "--skip-checks"])

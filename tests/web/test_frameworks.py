@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from web import django_app
 from web.servers import asgi_server, broken_off, eventually, request, wsgi_server
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
@@ -68,6 +69,12 @@ def starlette_app(storage: fk.Storage, sending: Given, receiving: Given) -> Any:
 
 
 FRAMEWORKS = {"flask": (flask_app, wsgi_server), "starlette": (starlette_app, asgi_server)}
+SENDERS = {
+    **FRAMEWORKS,
+    "django": (django_app.wsgi_app, wsgi_server),
+    "django-asgi": (django_app.asgi_app, asgi_server),
+}
+Serve = Callable[..., str]
 
 
 @pytest.fixture(params=["fs", *(pytest.param(name, marks=pytest.mark.full) for name in ("memory", "s3"))])
@@ -76,9 +83,13 @@ def storage(request: pytest.FixtureRequest, fresh_settings: Callable[..., Given]
 
 
 @pytest.fixture(params=FRAMEWORKS)
-def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+def serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
     """`serve(storage, sending={}, receiving={})` gives the address of an application with two views."""
-    make, server = FRAMEWORKS[request.param]
+    yield from serving(request.param)
+
+
+def serving(name: str) -> Iterator[Serve]:
+    make, server = SENDERS[name]
     with ExitStack() as stack:
 
         def start(storage: fk.Storage, sending: Given | None = None, receiving: Given | None = None) -> str:
@@ -103,6 +114,10 @@ def leftovers(storage: fk.Storage) -> list[str]:
 
 
 class TestSending:
+    @pytest.fixture(params=SENDERS)
+    def serve(self, request: pytest.FixtureRequest) -> Iterator[Serve]:
+        yield from serving(request.param)
+
     def test_a_file(self, storage, serve):
         storage.upload("a/é.png", PNG)
         answer = request(serve(storage) + "/files/a/%C3%A9.png")
