@@ -24,6 +24,7 @@ from xml.sax.saxutils import escape, unescape
 
 from emulators.s3 import S3Server
 
+from . import post_policy
 from .answers import s3_error
 from .checksums import (
     ALGORITHMS,
@@ -99,6 +100,8 @@ class StrictS3(FaultProxy):
             return Response.of(status, text, {**headers, **refusal.headers}.items())
 
     def _process(self, request: Request, body: Body, file: IO[bytes]) -> Response:
+        if request.method == "POST" and request.headers.get("Content-Type").startswith("multipart/form-data"):
+            return self._put_form(request, body, file)
         self._check_caller(request)
         self._check_headers(request)
         content = self._receive(request, body, file)
@@ -255,6 +258,23 @@ class StrictS3(FaultProxy):
             )
 
     # Operations
+
+    def _put_form(self, request: Request, body: Body, file: IO[bytes]) -> Response:
+        """API, "POST Object": the policy decides, and the fields are what headers are for PUT."""
+        form = post_policy.read(request.headers.get("Content-Type"), b"".join(body))
+        bucket = request.path.strip("/")
+        if self.options.signatures:
+            post_policy.check(form, bucket, self._server.access_key, self._server.secret_key, self.clock())
+        kept = [item for item in form.fields.items() if item[0] == "content-type" or item[0].startswith("x-amz-meta-")]
+        target = quote(f"/{bucket}/{form.fields['key']}", safe="/~")
+        stored = dataclasses.replace(
+            request, method="PUT", target=target, path=target, headers=Headers([("Host", "form"), *kept])
+        )
+        digests = Digests()
+        digests.update(form.content)
+        file.write(form.content)
+        answer = self._put(stored, stored, Content(file, digests.size, digests.result(), Headers()))
+        return Response.of(204, b"", []) if answer.status == 200 else answer
 
     def _put(self, sent: Request, request: Request, content: Content) -> Response:
         copies = request.headers.has("x-amz-copy-source")

@@ -6,7 +6,7 @@ import dataclasses
 import http.client
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from emulators.s3 import S3Server
@@ -48,6 +48,51 @@ def test_signed_for_everything(name: str, strict: Callable[..., StrictS3], stora
     assert request("GET", delete)[0] == 403
     assert request("DELETE", delete)[0] == 204
     assert not storage.exists(name)
+
+
+def form(fields: Mapping[str, str], content: bytes) -> tuple[bytes, dict[str, str]]:
+    parts = [("", name, value.encode()) for name, value in fields.items()] + [('; filename="f"', "file", content)]
+    body = b"".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n"
+        for more, name, value in parts
+    )
+    return body + b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_a_size_is_bound_by_a_form(name: str, strict: Callable[..., StrictS3], storage_on: OnServer) -> None:
+    front = strict()
+    storage = storage_on(front.server(), storage_class="STANDARD_IA")
+    link = storage.signed("upload", 60, name, content_type="text/x-a", max_size="1KiB")
+    assert (link.method, link.headers) == ("POST", {})
+    assert link.fields["x-amz-storage-class"] == "STANDARD_IA"
+    refused = {
+        "more": (400, link.fields, b"x" * 1025),
+        "type": (403, {**link.fields, "Content-Type": "text/html"}, b"x"),
+        "name": (403, {**link.fields, "key": "other"}, b"x"),
+        "extra": (403, {**link.fields, "x-amz-meta-by": "me"}, b"x"),
+        "acl": (403, {**link.fields, "acl": "public-read"}, b"x"),
+        "signature": (403, {**link.fields, "x-amz-signature": "0" * 64}, b"x"),
+        "none": (403, {"key": link.fields["key"]}, b"x"),
+    }
+    for what, (status, fields, content) in refused.items():
+        assert request("POST", link, *form(fields, content))[0] == status, what
+    assert request("PUT", f"{link}/{quote(name)}", b"x")[0] == 403
+    assert list(storage.scan()) == []
+    assert request("POST", link, *form(link.fields, b"x" * 1024))[0] == 204
+    assert (storage.size(name), storage.content_type(name)) == (1024, "text/x-a")
+    front.clock = lambda: time.time() + 61
+    assert request("POST", link, *form(link.fields, b"late"))[0] == 403
+    assert storage.size(name) == 1024
+
+
+def test_what_a_form_cannot_bind_is_told(strict: Callable[..., StrictS3], storage_on: OnServer) -> None:
+    storage = storage_on(strict().server(), public_endpoint="https://cdn.example/files")
+    assert storage.signed("upload", 60, "a", max_size=1).startswith("https://cdn.example/files/")
+    with pytest.raises(exc.UnsupportedOperationError, match="knows no condition"):
+        storage.signed("upload", 60, "a", max_size=1, overwrite=False)
+    with pytest.raises(exc.UnsupportedOperationError, match="does not bind the hash"):
+        storage.signed("upload", 60, "a", hash="0" * 32)
 
 
 def test_no_checksum_is_asked_for(strict: Callable[..., StrictS3], storage_on: OnServer) -> None:

@@ -106,6 +106,7 @@ class XmlApi:
         writer = self._store.writer()
         for data in request.body:
             writer.write(data)
+        _check_length(request, writer.size)
         check_hashes(writer, expected)
         made = self._store.commit(draft(bucket, check_name(name), writer, fields), conditions, guard)
         return Response(200, [*self._identity(made), ("Content-Type", "text/html; charset=UTF-8")])
@@ -130,3 +131,16 @@ class XmlApi:
     def _identity(self, made: StoredObject) -> list[tuple[str, str]]:
         wanted = ("ETag", "X-Goog-Generation", "X-Goog-Metageneration", "X-Goog-Hash", "X-Goog-Stored-Content-Encoding")
         return [(name, value) for name, value in media_headers(made, xml=True) if name in wanted]
+
+
+def _check_length(request: Request, size: int) -> None:
+    """x-goog-content-length-range: "min,max", both inclusive; outside of it 400 and nothing is stored."""
+    if not (wanted := request.headers.get("x-goog-content-length-range")):
+        return
+    least, _, most = wanted.partition(",")
+    if not (least.strip().isdigit() and most.strip().isdigit()):
+        raise ApiError(400, "invalid", "The header is malformed.", code="InvalidArgument", details=wanted)
+    if size > int(most):
+        raise ApiError(400, "invalid", "Your proposed upload exceeds the maximum size.", code="EntityTooLarge")
+    if size < int(least):
+        raise ApiError(400, "invalid", "Your proposed upload is smaller than the minimum size.", code="EntityTooSmall")

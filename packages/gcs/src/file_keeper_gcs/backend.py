@@ -74,6 +74,7 @@ class GcsBackend(Backend[GcsSettings]):
         multipart_digests=frozenset(("crc32c",)),
         late_metadata=True,
         copy_attributes=True,
+        sign_bounds=frozenset(("size",)),
     )
 
     def __init__(self, settings: GcsSettings):

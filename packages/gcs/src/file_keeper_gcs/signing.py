@@ -96,6 +96,9 @@ def sign(
         headers["Content-Type"] = options.content_type
     if options.if_absent:
         headers["x-goog-if-generation-match"] = "0"
+    if options.max_size is not None:
+        # Reference: "HTTP headers and common query string parameters for XML", x-goog-content-length-range.
+        headers["x-goog-content-length-range"] = f"0,{options.max_size}"
     address = (public or transport.base).rstrip("/")
     host = signed_host(transport.base, address)
     parts = urlsplit(address)

@@ -86,6 +86,7 @@ class S3Backend(Backend[S3Settings]):
             put_digests=NATIVE if native else frozenset(),
             multipart_digests=NATIVE if native else frozenset(),
             md5_metadata=MD5_KEY,
+            sign_bounds=frozenset(("size",)),
         )
         self._clients = Clients(settings)
         self._requests = Requests(self._clients, self.bucket)

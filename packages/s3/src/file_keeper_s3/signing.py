@@ -39,6 +39,8 @@ def sign(
         raise exc.StorageDataError(f"a link of S3 is valid for up to {LONGEST} seconds, not {options.duration}")
     if clients.settings.anonymous:
         raise exc.PermissionError("nothing can be signed without credentials, and the storage is anonymous")
+    if options.max_size is not None:
+        return _form(clients, bucket, storing, key, options)
     operation, method = _OPERATIONS[action]
     params: dict[str, Any] = {"Bucket": bucket, "Key": key}
     headers: dict[str, str] = {}
@@ -58,6 +60,26 @@ def sign(
         params.update(UploadId=options.upload.id, PartNumber=options.part + 1)
     signed = clients.links.generate_presigned_url(operation, Params=params, ExpiresIn=math.ceil(options.duration))
     return SignedRequest(_public(clients, signed), method, headers)
+
+
+def _form(clients: Clients, bucket: str, storing: Mapping[str, str], key: str, options: SignOptions) -> SignedRequest:
+    """Sign a form: the one upload whose size S3 decides. Reference: Amazon S3 API Reference, "POST Policy"."""
+    if options.if_absent:
+        raise exc.UnsupportedOperationError(
+            "a form of S3 knows no condition: sign with 'max_size' or with overwrite=False, and where a name must not "
+            "be taken sign one that nobody else can have"
+        )
+    fields = {_HEADERS[name]: value for name, value in storing.items()}
+    if options.content_type:
+        fields["Content-Type"] = options.content_type
+    made = clients.links.generate_presigned_post(
+        bucket,
+        key,
+        Fields=dict(fields),
+        Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 0, options.max_size]],
+        ExpiresIn=math.ceil(options.duration),
+    )
+    return SignedRequest(_public(clients, str(made["url"])), "POST", fields=made["fields"])
 
 
 _HEADERS = {

@@ -312,11 +312,16 @@ class SignOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A signed address with the method and the headers that it must be requested with."""
+    """A signed address with the method and the headers that it must be requested with.
+
+    :param fields: of a form (``multipart/form-data``) that is sent by POST, before the content in the field ``file``;
+        empty where the content is the body
+    """
 
     url: str
     method: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 SignAction = Literal["upload", "download", "delete", "part"]

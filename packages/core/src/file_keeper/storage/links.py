@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from .. import attributes, exc, hashing
 from ..backend import (
     Capability,
     SignAction,
+    SignedRequest,
     SignOptions,
 )
 from ..data import FileData
@@ -27,20 +27,34 @@ class SignedURL(str):
 
     :ivar method: the HTTP method
     :ivar headers: to be sent as they are
+    :ivar fields: where the method is ``POST``: the fields of a form (``multipart/form-data``), to be sent as they are,
+        and behind them the content in a field ``file``; else empty, and the content is the body
     :ivar expires: when it ends, with its time zone
     """
 
     method: str
     headers: dict[str, str]
+    fields: dict[str, str]
     expires: datetime
 
     @classmethod
-    def make(cls, url: str, method: str, headers: Mapping[str, str], seconds: float) -> SignedURL:
-        self = cls(url)
-        self.method = method
-        self.headers = dict(headers)
+    def make(cls, request: SignedRequest, seconds: float) -> SignedURL:
+        self = cls(request.url)
+        self.method = request.method
+        self.headers = dict(request.headers)
+        self.fields = dict(request.fields)
         self.expires = datetime.now(UTC) + timedelta(seconds=seconds)
         return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON for a script in a browser: ``url``, ``method``, ``headers``, ``fields``, ``expires``."""
+        return {
+            "url": str(self),
+            "method": self.method,
+            "headers": self.headers,
+            "fields": self.fields,
+            "expires": self.expires.isoformat(),
+        }
 
 
 class Links(Base):
@@ -50,7 +64,7 @@ class Links(Base):
     def _signed(self, file: FileOrLocation, action: SignAction, options: SignOptions) -> SignedURL:
         key = self._key(file, writing=action == "upload")
         request = self._verbs.sign(action, key, options)
-        return SignedURL.make(request.url, request.method, request.headers, options.duration)
+        return SignedURL.make(request, options.duration)
 
     def signed(
         self,
@@ -74,7 +88,8 @@ class Links(Base):
         :param duration: seconds, ``"15m"`` or a timedelta
         :param content_type: of an upload: the one that must be sent; of a download: the one answered
         :param disposition: ``Content-Disposition`` of a download; names beyond ASCII are encoded
-        :param max_size: of an upload: the most bytes that it may have (``10485760`` or ``"10MiB"``)
+        :param max_size: of an upload: the most bytes that it may have (``10485760`` or ``"10MiB"``). S3 binds it in a
+            form alone: then the method is ``POST``, and :attr:`SignedURL.fields` go before the content
         :param hash: of an upload: hex that it must have under `algorithm` (``""``: the storage's)
         :raises UnsupportedOperationError: when the provider's signatures cannot bind a size or hash
         """
@@ -123,7 +138,7 @@ class Links(Base):
         self._sessions.check_number(part)
         options = SignOptions(duration=validity(duration), upload=ref, part=part)
         request = self._verbs.sign("part", key, options)
-        return SignedURL.make(request.url, request.method, request.headers, options.duration)
+        return SignedURL.make(request, options.duration)
 
     @operation(Capability.LINK_TEMPORARY)
     def temporary_link(self, file: FileOrLocation, duration: Duration) -> str:

@@ -31,9 +31,17 @@ def request(url: str, method: str = "GET", body: bytes | None = None, **headers:
             return error.code, error.read()
 
 
-def follow(link: SignedURL, body: bytes | None = None) -> tuple[int, bytes]:
-    """Do what a signed link is for."""
-    return request(link, link.method, body, **link.headers)
+def follow(link: SignedURL, body: bytes | None = None, **changed: str) -> tuple[int, bytes]:
+    """Do what a signed link is for; `changed` fields or headers take the place of those that it says."""
+    if not link.fields:
+        return request(link, link.method, body, **{**link.headers, **changed})
+    form = b"".join(
+        f'--form\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in {**link.fields, **changed}.items()
+    )
+    form += b'--form\r\nContent-Disposition: form-data; name="file"; filename="any"\r\n\r\n' + (body or b"")
+    headers = {"Content-Type": "multipart/form-data; boundary=form", **link.headers}
+    return request(link, link.method, form + b"\r\n--form--\r\n", **headers)
 
 
 class Links(Base):
@@ -114,6 +122,27 @@ class Links(Base):
         assert follow(link, b"first")[0] in (200, 201)
         assert follow(link, b"second")[0] in (403, 409, 412)
         assert storage.content("x") == b"first"
+
+    @needs(Capability.SIGNED)
+    def test_case_64_an_upload_of_a_bound_size_and_type(self, storage: Storage) -> None:
+        if "size" not in storage.limits.sign_bounds and storage.supports(Capability.SIGNED):
+            with pytest.raises(exc.UnsupportedOperationError):
+                storage.signed("upload", 60, "x", max_size=10)
+            return
+        link = storage.signed("upload", 60, "x/ü.txt", content_type="text/x-special", max_size=10)
+        assert link.as_dict()["url"] == link
+        assert follow(link, b"12345678901")[0] in (400, 403, 413)
+        assert follow(link, b"1234567890", **{"Content-Type": "text/html"})[0] in (400, 403, 415)
+        if link.fields:
+            assert follow(link, b"1234567890", key=link.fields["key"] + "y")[0] in (400, 403)
+        assert list(storage.scan()) == []
+        assert follow(link, b"1234567890")[0] in (200, 201, 204)
+        assert storage.content("x/ü.txt") == b"1234567890"
+        if not self.gap("content_type"):
+            assert storage.analyze("x/ü.txt").content_type == "text/x-special"
+        assert follow(storage.signed("upload", 60, "empty", max_size=0), b"")[0] in (200, 201, 204)
+        assert follow(storage.signed("upload", 60, "empty", max_size=0), b"x")[0] in (400, 403, 413)
+        assert storage.content("empty") == b""
 
     @needs(Capability.SIGNED)
     def test_case_64_refused(self, storage: Storage) -> None:
