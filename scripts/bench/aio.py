@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import resource
 import tempfile
@@ -56,6 +57,7 @@ async def watched(work: Any) -> tuple[float, list[float]]:
 
 
 def lag(title: str, work: Any) -> None:
+    gc.collect()  # else what earlier work has left, gigabytes of it, is freed meanwhile
     seconds, lags = asyncio.run(watched(work))
     p99, worst = lags[int(len(lags) * 0.99)], lags[-1]
     middle = lags[len(lags) // 2]
