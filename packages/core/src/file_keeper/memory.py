@@ -110,7 +110,7 @@ def _now() -> datetime:
 
 
 def _copied(body: Buffer) -> bytes:
-    """Return a copy, made in slices: in one piece it would keep every other thread waiting, an event loop among them."""
+    """Return a copy, made in slices: in one piece it would keep every other thread waiting, an event loop too."""
     view = memoryview(body)
     if view.nbytes <= _SLICE:
         return bytes(view)
