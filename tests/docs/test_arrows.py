@@ -11,7 +11,20 @@ import pytest
 
 PACKAGES = Path(__file__).parents[2] / "packages"
 BACKENDS = ("fs", "s3", "gcs", "azure", "libcloud")
-LOW = ("exc", "data", "hashing", "location", "units", "references", "options", "streams", "sources", "calls", "outcomes", "types")
+LOW = (
+    "exc",
+    "data",
+    "hashing",
+    "location",
+    "units",
+    "references",
+    "options",
+    "streams",
+    "sources",
+    "calls",
+    "outcomes",
+    "types",
+)
 """Modules that everything stands on."""
 
 
