@@ -1,0 +1,5 @@
+"""Any storage as a file system of fsspec: ``fsspec.filesystem("filekeeper", storage="media")``."""
+
+from .filesystem import FileKeeperFileSystem
+
+__all__ = ["FileKeeperFileSystem"]
