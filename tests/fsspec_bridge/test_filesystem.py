@@ -74,8 +74,15 @@ def test_names_are_literal_where_there_is_such_a_file(fs: FileKeeperFileSystem, 
     fs.get_file("media/[x].txt", str(tmp_path / "got"))
     assert (tmp_path / "got").read_bytes() == b"[x].txt"
     assert fs.cat("media/[x].txt") == b"[x].txt"
+    assert fs.cat(["media/[x].txt", "media/x.txt"]) == {f"media/{name}": name.encode() for name in ("[x].txt", "x.txt")}
     fs.rm("media/[x].txt")
     assert fs.ls("media", detail=False) == ["media/x.txt"]
+    for recursive in (False, True):
+        with pytest.raises(FileNotFoundError):
+            fs.rm("media/[x].txt", recursive=recursive)
+        with pytest.raises(FileNotFoundError):
+            fs.rm("media/*", recursive=recursive)
+    assert fs.ls("media", detail=False) == ["media/x.txt"], "a decoy goes with no pattern"
 
 
 def test_a_version_changes_what_stands_for_it(fs: FileKeeperFileSystem):

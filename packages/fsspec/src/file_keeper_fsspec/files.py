@@ -71,6 +71,8 @@ class _Committed(io.RawIOBase):
 class WritingFile(_Committed):
     """A new file, sent while it is written. In a transaction it lies out of sight until that ends."""
 
+    _writer: Any = None  # where it could not be opened there is nothing to close
+
     def __init__(self, storage: fk.Storage, location: str, *, overwrite: bool, autocommit: bool):
         super().__init__(storage, location, autocommit=autocommit)
         self._overwrite = overwrite
@@ -90,7 +92,8 @@ class WritingFile(_Committed):
     def close(self) -> None:
         if not self.closed:
             try:
-                self._writer.close()
+                if self._writer is not None:
+                    self._writer.close()
             finally:
                 super().close()
 
@@ -114,6 +117,8 @@ class WritingFile(_Committed):
 class AppendingFile(_Committed):
     """What is put behind a file, at the end and in one step; a file that is not there begins with it."""
 
+    _spool: Any = None  # where it could not be opened there is nothing to put
+
     def __init__(self, storage: fk.Storage, location: str, *, autocommit: bool):
         super().__init__(storage, location, autocommit=autocommit)
         self.mode = "ab"
@@ -133,7 +138,7 @@ class AppendingFile(_Committed):
     def close(self) -> None:
         if self.closed:
             return
-        if self.autocommit:
+        if self._spool is not None and self.autocommit:
             self.commit()
         else:
             super().close()

@@ -245,9 +245,11 @@ class FileKeeperFileSystem(AsyncFileSystem):
         self, path: Any, recursive: bool = False, maxdepth: int | None = None, **options: Any
     ) -> list[str]:
         """Return the paths that are meant: a name with the characters of a pattern is a name, where there is one."""
-        if isinstance(path, str) and has_magic(path) and await self._isfile(path):
-            return [self._strip_protocol(path)]
-        return await super()._expand_path(path, recursive=recursive, maxdepth=maxdepth, **options)
+        given = [path] if isinstance(path, str) else list(path)
+        literal = [self._strip_protocol(one) for one in given if has_magic(one) and await self._isfile(one)]
+        others = [one for one in given if self._strip_protocol(one) not in literal]
+        found = await super()._expand_path(others, recursive, maxdepth, **options) if others or not literal else []
+        return sorted({*literal, *found})
 
     async def _get_file(self, rpath: str, lpath: str, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
@@ -287,9 +289,14 @@ class FileKeeperFileSystem(AsyncFileSystem):
     async def _rm(
         self, path: Any, recursive: bool = False, batch_size: int | None = None, maxdepth: int | None = None, **_: Any
     ) -> None:
-        paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
-        names = [location for one in paths if (location := self._location(one))]
-        if failures := await self._aio.remove_many(names):
+        # Names alone: a pattern that was meant for a name would take other files with it.
+        names: set[str] = set()
+        for one in path if isinstance(path, list) else [path]:
+            found = await self._find(one, maxdepth=maxdepth) if recursive else [one]
+            if not found or not (recursive or await self._exists(one)):
+                raise FileNotFoundError(one)
+            names.update(location for name in found if (location := self._location(name)))
+        if failures := await self._aio.remove_many(sorted(names)):
             raise failures[0]
 
     async def _mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
