@@ -296,3 +296,60 @@ def test_a_fork_in_the_middle_of_an_upload(version: str, tmp_path: Path) -> None
         "fs",
         version,
     )
+
+
+@everywhere
+@kinds
+def test_an_upload_of_a_finalizer_when_no_thread_can_start(kind: str, version: str, tmp_path: Path) -> None:
+    run(
+        """
+        class Last:
+            def __del__(self):
+                assert storage.upload("a", b"x" * SIZE).size == SIZE
+                assert storage.size("a") == SIZE
+
+        last = Last()
+        """,
+        tmp_path,
+        kind,
+        version,
+    )
+
+
+@everywhere
+@kinds
+def test_a_batch_that_was_left(kind: str, version: str, tmp_path: Path) -> None:
+    run(
+        """
+        for number in range(20):
+            storage.upload(f"{number}", b"x" * 1_000_000)
+        os.makedirs(f"{root}-got")
+        batch = iter(storage.download_many([f"{number}" for number in range(20)], f"{root}-got"))
+        next(batch).unwrap()
+        """,
+        tmp_path,
+        kind,
+        version,
+    )
+
+
+@kinds
+@pytest.mark.parametrize("size", ["10", "SIZE"])
+def test_an_asynchronous_writer_that_is_left_open(size: str, kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("anyio")
+    run(
+        f"""
+        import asyncio
+
+        async def main():
+            global file
+            file = await storage.aio.open("a", "wb").__aenter__()
+            await file.write(b"x" * {size})
+
+        asyncio.run(main())
+        """,
+        tmp_path,
+        kind,
+        next(version for version, path in PYTHONS.items() if path == sys.executable),
+    )
+    assert left(tmp_path) == [] or kind == "parts"

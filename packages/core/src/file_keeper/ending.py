@@ -14,7 +14,8 @@ import threading
 import time
 import weakref
 from collections.abc import Generator
-from typing import Protocol
+from concurrent.futures import Future, wait
+from typing import Any, Protocol
 
 from . import calls, exc
 
@@ -40,8 +41,8 @@ class Transfer:
 class Abandonable(Protocol):
     """Something left open that can be told to publish nothing."""
 
-    def abandon(self) -> None:
-        """Abort without waiting."""
+    def abandon(self) -> Future[Any] | None:
+        """Abort without waiting; return what ends with it, where that is done by a thread."""
         ...
 
 
@@ -72,8 +73,8 @@ def _at_exit() -> None:
     stopped = [one for one in list(_under_way) if one.thread.daemon and one.thread is not threading.current_thread()]
     for one in stopped:
         one.stopped = True
-    for writer in list(_open):
-        writer.abandon()
+    ends = [end for writer in list(_open) if (end := writer.abandon()) is not None]
+    wait(ends, max(0.0, deadline - time.monotonic()))
     for one in stopped:
         one.done.wait(max(0.0, deadline - time.monotonic()))
 

@@ -124,6 +124,9 @@ class Workers:
         return future
 
     def _put(self, task: _Task) -> None:
+        if sys.is_finalizing():  # threads stand still for ever, perhaps with the lock
+            task.run()
+            return
         state = self._state
         with state.changed:
             if state.ended:
@@ -141,6 +144,8 @@ class Workers:
 
     def start(self) -> bool:
         """Start a thread if there is none; return whether there is one, so that a call may wait for its caller."""
+        if sys.is_finalizing():
+            return False
         if self._host is not None:
             return self._host.start()
         return bool(self._state.threads) or self._grow()
@@ -174,6 +179,9 @@ class Workers:
         :param cancel_futures: drop what has not begun
         """
         state = self._state
+        if sys.is_finalizing():  # nobody is left who could go
+            state.ended = True
+            return
         with state.changed:
             state.ended = True
             dropped = list(state.tasks) if cancel_futures else []
@@ -212,6 +220,8 @@ def start(call: Callable[[], object], name: str) -> threading.Thread | None:
 
 
 def _started(thread: threading.Thread) -> bool:
+    if sys.is_finalizing():  # before 3.12 the start of a thread waits then for one that never runs
+        return False
     try:
         thread.start()
     except (RuntimeError, MemoryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -212,15 +213,16 @@ class Feeder:
         if cancelled is not None:
             raise cancelled from error
 
-    def abandon(self) -> None:
-        """Clean up without being awaited."""
+    def abandon(self) -> Future[Any]:
+        """Clean up without being awaited; return what ends with it."""
         self.cancel()
         flying = list(self._flying)
 
         def clean() -> None:
             for future in flying:
-                if not future.cancelled():
+                # What a thread had begun when the interpreter ended never comes back.
+                if not future.cancelled() and (future.done() or not sys.is_finalizing()):
                     future.exception()
             self._feed.abort(exc.ContentError("the upload was left"))
 
-        self._threads.clean(clean)
+        return self._threads.clean(clean)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, AnyStr, Generic, Self, cast
 
+from .. import ending
 from ..data import FileData
 from ..types import Buffer
 from .contexts import Opening
@@ -168,6 +170,7 @@ class AsyncWriter(Opening, Generic[AnyStr]):
         begin, self._begin = self._begin, None
         if begin is not None:
             self._feeder = begin()
+            ending.remember(self)
         return self
 
     async def __aexit__(
@@ -269,9 +272,14 @@ class AsyncWriter(Opening, Generic[AnyStr]):
         if feeder is not None:
             await feeder.abort(error)
 
+    def abandon(self) -> Future[Any] | None:
+        """Abort without waiting; return what ends with it."""
+        feeder, self._feeder, self._begin = self._feeder, None, None
+        return feeder.abandon() if feeder is not None else None
+
     def __del__(self) -> None:
         if self._feeder is not None:
             warnings.warn(
                 f"unclosed writer of {self.name!r}: nothing was published", ResourceWarning, stacklevel=2, source=self
             )
-            self._feeder.abandon()
+            self.abandon()
