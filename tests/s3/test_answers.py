@@ -149,7 +149,8 @@ def _ranged(change: Callable[[int, int], tuple[int, int, str]]) -> Any:
         data = CONTENT[first : last + 1]
         etag = f'"{hashlib.md5(CONTENT).hexdigest()}"'
         text = form.format(first=first, last=first + len(data) - 1, size=len(CONTENT))
-        return Response.of(206, data, [("ETag", etag), *([("Content-Range", text)] if text else [])])
+        told = [("ETag", etag), ("x-amz-request-id", "1"), *([("Content-Range", text)] if text else [])]
+        return Response.of(206, data, told)
 
     return hook
 
@@ -324,3 +325,37 @@ def test_credentials_of_the_environment_do_not_go_over_plain_http(
             make_backend(hooked.server(), endpoint=far, **allowed).head("a")
     near = make_backend(hooked.server(), key="", secret="")
     assert near.put("a", b"1", WriteOptions()).size == 1
+
+
+PAGE = (
+    ("Content-Type", "text/html"),
+    ("Server", "nginx"),
+    ("ETag", '"65a-1f"'),
+    ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
+)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first", "known"])
+@pytest.mark.parametrize("kind", ["text/html", "text/plain"])
+def test_a_web_servers_file_is_no_object(known: bool, kind: str, hooked: HookedS3, storage_on: OnServer) -> None:
+    storage = storage_on(hooked.server(), overwrite_existing=True)
+    if known:
+        storage.upload("a", b"0123456789")
+        assert not storage.remove("none")
+    hooked.answer(200, PORTAL, [("Content-Type", kind), *PAGE[1:]])
+    calls = (storage.exists, storage.analyze, storage.size, storage.content, lambda name: storage.open(name).read())
+    for call in calls if known or kind == "text/html" else ():
+        with pytest.raises(exc.ConnectionError):
+            call("a")
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_a_proxys_page_decides_nothing_about_conditions(status: int, hooked: HookedS3, storage_on: OnServer) -> None:
+    storage = storage_on(hooked.server())
+    hooked.on("PUT", path="probe", where=lambda request: request.headers.has("If-None-Match"), times=1).answer(
+        status, PORTAL, headers=dict(HTML)
+    )
+    with pytest.raises(exc.ConnectionError, match="'conditional_writes'"):
+        storage.upload("a", b"1")
+    assert storage.upload("a", b"1").size == 1
+    assert storage.backend.endpoint.facts.conditions["put", False] == '"{}"'

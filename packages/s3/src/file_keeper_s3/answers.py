@@ -88,11 +88,27 @@ class Prover:
         check_answer(self._service, operation, expected.answer, status, headers)
         if expected.anonymous:
             self._identify(operation, status, headers)
+        elif expected.answer.headers == _OBJECT.answer.headers:
+            self._check_object(operation, status, headers)
         if expected.members:
             found = answer.get(expected.within) if expected.within else answer
             if not isinstance(found, Mapping) or not any(name in found for name in expected.members):
                 wanted = expected.within or " or ".join(expected.members)
                 raise stranger(self._service, operation, status, headers, f"it holds no {wanted}")
+
+    def _check_object(self, operation: str, status: int, headers: Mapping[str, str]) -> None:
+        """Refuse what a web server sends for a page of its own: it has an ETag, and no id where the service sends one.
+
+        Only for a page it is asked whether the service does; what is no page and bears none is believed till then.
+        """
+        if any(headers.get(name) for name in IDS):
+            return
+        facts = self._facts
+        page = "html" in headers.get("content-type", "")
+        if page and facts.identified is None:
+            facts.identified = self._has_ids()
+        if facts.identified or (page and facts.identified is None):
+            raise stranger(self._service, operation, status, headers, f"it bears no {IDS[0]}")
 
     def check_refusal(self, operation: str, error: ClientError) -> None:
         """Look at an answer that says how things are (nothing there, a conflict) without a code of S3.

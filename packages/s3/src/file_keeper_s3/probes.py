@@ -22,7 +22,7 @@ from file_keeper.backend import Workers
 from file_keeper.location import RESERVED
 
 from .checksums import etag_of, md5_of
-from .errors import status_of
+from .errors import code_of, status_of
 from .facts import Facts, Feature, Kind
 from .records import storing
 from .settings import S3Settings
@@ -185,6 +185,13 @@ class Probes:
             if status_of(error) in (409, 412):
                 return False
             if status_of(error) in (400, 404, 405, 501):
+                if not (code := code_of(error)) or code.isdigit():
+                    # A proxy's page: it must not decide for the service behind it, for as long as the process lives.
+                    raise exc.ConnectionError(
+                        f"something before the service answered a probe with status {status_of(error)} and no error "
+                        "of S3; set 'conditional_writes' if it is what the service says",
+                        status=status_of(error),
+                    ) from error
                 return meet is None  # what it does not know it does not decide; in a race it found nothing to replace
             raise
         return True
