@@ -47,10 +47,19 @@ RCLONE = {
 }
 
 
+LATE_TYPE = "the type of a file is written after the file: a reader between the two sees none"
+
+
 def test_the_docs_name_each_gap() -> None:
     with open(os.path.join(os.path.dirname(__file__), "../../docs/backends/s3.md"), encoding="utf-8") as file:
         told = file.read()
-    for reason in {*SEAWEEDFS.values(), *RCLONE.values(), *TestSeaweedFS.gaps.values(), *TestRclone.gaps.values()}:
+    for reason in {
+        *SEAWEEDFS.values(),
+        *RCLONE.values(),
+        *TestSeaweedFS.gaps.values(),
+        *TestRclone.gaps.values(),
+        LATE_TYPE,
+    }:
         assert reason in told
 
 
@@ -71,6 +80,8 @@ class TestRclone(Short, Conformance):
         "one_hash": "it takes a tag for the content",
     }
     server_gaps: ClassVar[dict[str, str]] = RCLONE
+    # Seen in two of eight runs, so neither a pass nor a failure tells anything.
+    emulator_gaps: ClassVar[dict[str, str]] = {"case_25_readers_see_the_old_or_the_new": LATE_TYPE}
     normal_forms = False
 
     @pytest.fixture

@@ -244,7 +244,9 @@ def test_moves_that_cross_do_not_wait_for_each_other(root: Path, kind: dict[str,
     started = time.monotonic()
     in_processes(4, work)
     assert time.monotonic() - started < 30
-    assert list(root.iterdir()) == []
+    # Without descriptors of directories two that remove the last file at once may each find the other's in it.
+    left = [path for path in root.rglob("*") if not path.is_dir()]
+    assert (left if kind.get("portable") else list(root.iterdir())) == []
 
 
 def test_a_sweep_takes_nothing_from_the_living(root: Path, kind: dict[str, Any]) -> None:
