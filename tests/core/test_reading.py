@@ -313,6 +313,16 @@ def test_download(size: int, concurrency: int, tmp_path: Path) -> None:
     assert backend is not None
 
 
+def test_a_download_keeps_the_rights_of_what_it_replaces(tmp_path: Path) -> None:
+    storage, _ = double(PARTS)
+    storage.upload("a", b"secret")
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    storage.download("a", target)
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"secret", 0o600)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -25,6 +25,7 @@ from file_keeper.backend import (
     VERBS,
     Backend,
     ErrorBoundary,
+    ObjectInfo,
     SignAction,
     SignedRequest,
     SignOptions,
@@ -491,6 +492,26 @@ def test_between_two_storages(storage: Storage) -> None:
 def test_a_move_onto_itself_by_another_name() -> None:
     one = make_storage("one", {"type": "memory", "bucket": "same-by-two", "path": "p", "overwrite_existing": True})
     two = make_storage("two", {"type": "memory", "bucket": "same-by-two", "overwrite_existing": True})
+    one.upload("x", b"x")
+    with pytest.raises(exc.ChangedFileError, match="is the very file that was written: it stays"):
+        one.move_synthetic("p/x", "x", two)
+    assert one.content("x") == b"x"
+
+
+class Tokenless(Double):
+    """Keeps no token and an etag that follows from the content, as rclone's server does."""
+
+    def head(self, key: str) -> ObjectInfo:
+        info = super().head(key)
+        return dataclasses.replace(info, etag="of-the-content", metadata={})
+
+
+def test_a_move_onto_itself_where_no_token_is_kept() -> None:
+    def storage(name: str, **options: Any) -> Storage:
+        settings = settings_of(bucket="tokenless-by-two", overwrite_existing=True, **options)
+        return Storage(name, settings, Tokenless(settings, PARTS))
+
+    one, two = storage("one", path="p"), storage("two")
     one.upload("x", b"x")
     with pytest.raises(exc.ChangedFileError, match="is the very file that was written: it stays"):
         one.move_synthetic("p/x", "x", two)

@@ -359,3 +359,19 @@ def test_a_proxys_page_decides_nothing_about_conditions(status: int, hooked: Hoo
         storage.upload("a", b"1")
     assert storage.upload("a", b"1").size == 1
     assert storage.backend.endpoint.facts.conditions["put", False] == '"{}"'
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_look_that_fails_after_the_end_is_no_failure(status: int, hooked: HookedS3, storage_on: OnServer) -> None:
+    storage = storage_on(hooked.server(), overwrite_existing=True)
+    content = bytes(11 * MiB)
+    storage.upload("first", b"1")
+    hooked.hook(
+        lambda request, body, forward: (
+            Response.of(status, b"", [("x-amz-request-id", "1")])
+            if request.method == "HEAD" and request.path.endswith("/big")
+            else forward(request, body)
+        )
+    )
+    assert storage.upload("big", iter([content])).size == len(content)
+    assert storage.content("big") == content

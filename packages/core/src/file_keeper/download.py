@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 import threading
 from concurrent.futures import FIRST_EXCEPTION, wait
@@ -43,7 +45,7 @@ def download(
             found = _fetch(backend, info, file.fileno(), settings, progress, algorithm)
             if algorithm:
                 check_sum(algorithm, found or _sum_of(file, algorithm), expected)
-        os.chmod(staged, 0o666 & ~_umask())
+        os.chmod(staged, _mode_at(path))
         os.replace(staged, path)
     except BaseException:
         os.unlink(staged)
@@ -58,6 +60,15 @@ def _sum_of(file: Any, algorithm: str) -> str:
     while count := file.readinto(buffer):
         hasher.update(buffer[:count])
     return hasher.hexdigest()
+
+
+def _mode_at(path: str) -> int:
+    """Return the rights of the file at a path, which one that replaces it keeps; else those of a new one."""
+    with contextlib.suppress(OSError):
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_mode & 0o777
+    return 0o666 & ~_umask()
 
 
 def _umask() -> int:

@@ -243,6 +243,10 @@ def copy(
         )
 
 
+def _version(info: ObjectInfo) -> tuple[object, ...]:
+    return info.etag, info.modified, attributes.token_of(info.metadata)
+
+
 def move(
     storage: Base,
     location: str,
@@ -260,9 +264,10 @@ def move(
     # Once there is a copy the move is ended, also where nobody waits for it any more.
     with storage._at("move_synthetic", name), calls.cleaning_up():
         try:
-            # Two storages may name one object. Equal content may have an equal etag there, but never an equal token.
+            # Two storages may name one object. Equal content may have an equal etag there, but never an equal token; a
+            # service that keeps no token tells at least another time.
             now = storage._verbs.head(key)
-            if (now.etag, attributes.token_of(now.metadata)) != (before.etag, attributes.token_of(before.metadata)):
+            if _version(now) != _version(before):
                 raise exc.ChangedFileError(
                     "the source was changed meanwhile, or is the very file that was written: it stays"
                 )

@@ -182,6 +182,11 @@ class Multipart:
             found = self._objects.head(info.key)
         except exc.MissingFileError:
             return info  # it was published, and removed by another since
+        except Exception as error:
+            # It is published whatever becomes of this look: a failure here is none of the upload.
+            ours = errors.translate(error, self._objects.bucket) or error
+            log.warning("the final etag of %r could not be looked up: %s", info.key, ours)
+            return info
         token = token_of(found.metadata)  # none on a service that keeps no metadata of what is put in parts
         if found.size != info.size or (token and token != token_of(info.metadata)):
             return info  # replaced by another since
