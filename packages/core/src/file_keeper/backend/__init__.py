@@ -5,7 +5,16 @@ from ..serving import SANDBOX, content_disposition, is_inline
 from ..settings import Settings, option
 from ..workers import Workers
 from .addresses import is_loopback, require_secure
-from .answers import Answer, check_answer, looking, refuse_redirect, stranger, was_look
+from .answers import (
+    Answer,
+    check_answer,
+    looking,
+    mark_unsent,
+    refuse_redirect,
+    stranger,
+    was_look,
+    was_unsent,
+)
 from .contract import (
     OPTIONAL,
     REQUIRED,
@@ -81,6 +90,7 @@ __all__ = [
     "is_loopback",
     "is_transient",
     "looking",
+    "mark_unsent",
     "meaning_of",
     "option",
     "outlives_errors",
@@ -91,4 +101,5 @@ __all__ = [
     "retry_after",
     "stranger",
     "was_look",
+    "was_unsent",
 ]

@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Generator, Mapping
+from typing import TypeVar
 
 from .. import exc
+
+E = TypeVar("E", bound=BaseException)
 
 _WITNESSES = ("content-type", "server", "via", "x-cache", "x-powered-by")
 
@@ -35,6 +38,20 @@ def looking() -> Generator[None]:
 def was_look(error: BaseException) -> bool:
     """Return whether an error was raised while :func:`looking`."""
     return getattr(error, _LOOKED, False)
+
+
+_UNSENT = "_file_keeper_unsent"
+
+
+def mark_unsent(error: E) -> E:
+    """Mark an error as one before the request: nothing of that was sent, so nothing can have been done."""
+    setattr(error, _UNSENT, True)
+    return error
+
+
+def was_unsent(error: BaseException) -> bool:
+    """Return whether an error was raised before anything of the request was sent; see :func:`mark_unsent`."""
+    return getattr(error, _UNSENT, False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

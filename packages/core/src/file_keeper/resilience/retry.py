@@ -29,6 +29,7 @@ from ..backend import (
     outlives_errors,
     place_in,
     was_look,
+    was_unsent,
 )
 from ..types import Buffer
 
@@ -69,7 +70,7 @@ def _never_sent(error: BaseException) -> bool:
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
-        if isinstance(cause, ConnectionRefusedError | socket.gaierror) or was_look(cause):
+        if isinstance(cause, ConnectionRefusedError | socket.gaierror) or was_look(cause) or was_unsent(cause):
             return True
         seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__

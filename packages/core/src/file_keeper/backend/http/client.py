@@ -1,0 +1,365 @@
+"""The client: connections that are kept, and the one place where a request is sent.
+
+Made for object storage: HTTP/1.1 (RFC 9110, RFC 9112) with bodies of any size in memory, answers read into the caller's
+memory, no redirects, no cookies, no content codings. It repeats nothing but a request on a connection that the server
+had closed; what may be repeated beyond that is for the core to decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ... import exc
+from ...types import Buffer
+from ..answers import mark_unsent
+from . import tls
+from .connection import Connection, LostError
+from .head import Head, ProtocolError, body_length
+from .proxies import Origin, Proxies, Proxy, proxy_for
+from .response import ChunkedResponse, Response
+
+EXPECT_FROM = 1 << 20
+"""Bytes of a body above which it is asked first whether it is wanted (``Expect: 100-continue``)."""
+
+IDLE_MAX = 60.0
+"""Seconds that a connection is kept without use: most servers close it before."""
+
+_SAFE = ("GET", "HEAD")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """What storages must have in common to share connections.
+
+    :param timeout: seconds without a byte, also to connect
+    :param verify: as :data:`.tls.Verify`
+    :param certificate: of the client, a path, or one and the path of its key
+    :param proxies: by scheme; ``None`` for those of the environment
+    """
+
+    timeout: float = 60.0
+    verify: tls.Verify = True
+    certificate: str | tuple[str, str] | None = None
+    proxies: Proxies = None
+
+
+class Route(NamedTuple):
+    """Where a connection leads, and through which proxy."""
+
+    origin: Origin
+    proxy: Proxy | None
+
+    @property
+    def first(self) -> Origin:
+        """What the socket is connected to."""
+        return self.proxy.origin if self.proxy else self.origin
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a proxy reads the requests themselves."""
+        return self.proxy is not None and not self.origin.secure
+
+
+class Client:
+    """Connections by origin: the one that was used last is used next, so that those too many get old.
+
+    Threads share it. A process that was forked has one without connections.
+
+    :param connections: how many that nobody uses are kept for each origin
+    """
+
+    def __init__(self, config: Config | None = None, *, connections: int = 10):
+        self.config = config or Config()
+        self.connections = connections
+        self.users = 0
+        self._idle: dict[Route, list[tuple[float, Connection]]] = {}
+        self._routes: dict[Origin, Route] = {}
+        self._unexpecting: set[Origin] = set()
+        self._closed = False
+
+    def request(
+        self,
+        method: str,
+        origin: Origin,
+        target: str,
+        headers: Mapping[str, str],
+        body: Sequence[Buffer] = (),
+        *,
+        again: bool | None = None,
+    ) -> Response:
+        """Send a request; return the answer, whose body is read or closed by the caller.
+
+        :param target: path and query, as they are sent
+        :param headers: without ``Host`` and what frames the body
+        :param body: buffers, sent one behind the other as they lie in memory
+        :param again: whether it may be sent once more when a kept connection breaks without an answer after all was
+            sent; else that is done only for what reads, and for what was not sent whole
+        :raises ConnectionError: there was no answer, or none of HTTP/1.1
+        :raises TimeoutError: it did not come in time
+        :raises StorageDataError: a header or the target cannot be sent
+        """
+        views = [memoryview(each).cast("B") for each in body if len(each)] if body else []
+        size = sum(map(len, views))
+        expect = size > EXPECT_FROM and origin not in self._unexpecting
+        route = self._routes.get(origin) or self._route(origin)
+        head = _head(
+            method, route, target, headers, size if views or method in ("PUT", "POST") else None, expect=expect
+        )
+        repeatable = method in _SAFE if again is None else again
+        kept = True
+        while True:
+            connection = self._take(route) if kept else None
+            kept = connection is not None
+            connection = connection or self._connect(route)
+            try:
+                found = connection.exchange(head, views, size, expect=expect)
+            except LostError as error:
+                connection.close()
+                if kept and not error.answered and not error.timeout and (repeatable or not error.complete):
+                    kept = False
+                    continue
+                kind = exc.TimeoutError if error.timeout else exc.ConnectionError
+                raise kind(f"{origin}: {error}", retryable=True) from error
+            except ProtocolError as error:
+                connection.close()
+                raise exc.ConnectionError(f"{origin}: {error}", retryable=True) from error
+            except BaseException:
+                connection.close()
+                raise
+            if connection.ignores_expect or (expect and found.status == 417):
+                self._unexpecting.add(origin)
+                if found.status == 417:
+                    connection.close()
+                    expect = False
+                    head = _head(method, route, target, headers, size, expect=False)
+                    continue
+            return self._answer(method, route, target, found, connection)
+
+    def _answer(self, method: str, route: Route, target: str, found: Head, connection: Connection) -> Response:
+        origin = route.origin
+        if found.status == 407:
+            connection.close()
+            raise mark_unsent(_proxy_refused(route))
+        try:
+            length = body_length(found, method)
+        except ProtocolError as error:
+            connection.close()
+            raise exc.ConnectionError(f"{origin}: {error}", retryable=True) from error
+        where = f"{origin}{target.partition('?')[0]}"
+        reusable = found.persistent and connection.complete
+        release = _Release(self, route)
+        if length is not None and length < 0:
+            return ChunkedResponse(found, connection, release, where, reusable=reusable)
+        return Response(found, connection, length, release, where, reusable=reusable)
+
+    # -- connections ------------------------------------------------------------------------------------------------
+
+    def _route(self, origin: Origin) -> Route:
+        route = self._routes[origin] = Route(origin, proxy_for(origin, self.config.proxies))
+        return route
+
+    def _take(self, route: Route) -> Connection | None:
+        idle = self._idle.get(route)
+        while idle:
+            try:
+                _, connection = idle.pop()
+            except IndexError:  # another thread was faster
+                return None
+            if not connection.stale:
+                return connection
+            connection.close()
+        return None
+
+    def _give_back(self, route: Route, connection: Connection) -> None:
+        now = time.monotonic()
+        idle = self._idle.setdefault(route, [])
+        idle.append((now, connection))
+        if len(idle) > self.connections or idle[0][0] < now - IDLE_MAX:
+            with contextlib.suppress(IndexError):
+                idle.pop(0)[1].close()
+        if self._closed:
+            self._close_idle()
+
+    def _connect(self, route: Route) -> Connection:
+        """Open a connection.
+
+        :raises ConnectionError: it cannot be opened: nothing of the request was sent
+        """
+        first = route.first
+        try:
+            sock = socket.create_connection((first.host, first.port), self.config.timeout)
+        except TimeoutError as error:
+            message = f"{first}: no connection within {self.config.timeout:g} seconds"
+            raise mark_unsent(exc.TimeoutError(message, retryable=True)) from error
+        except (OSError, UnicodeError) as error:
+            what = "has no address" if isinstance(error, socket.gaierror | UnicodeError) else "cannot be reached"
+            said = getattr(error, "strerror", None) or error
+            raise mark_unsent(exc.ConnectionError(f"{first} {what} ({said})", retryable=True)) from error
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if route.origin.secure:
+                if route.proxy is not None:
+                    self._tunnel(sock, route, route.proxy)
+                sock = self._secured(sock, route.origin)
+            return Connection(sock, self.config.timeout)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _secured(self, sock: socket.socket, origin: Origin) -> socket.socket:
+        context = tls.context_of(self.config.verify, self.config.certificate)
+        sock.settimeout(self.config.timeout)
+        try:
+            return context.wrap_socket(sock, server_hostname=origin.host)
+        except ssl.SSLError as error:
+            raise mark_unsent(tls.failed(origin, error)) from error
+        except TimeoutError as error:
+            message = f"{origin}: TLS was not agreed within {self.config.timeout:g} seconds"
+            raise mark_unsent(exc.TimeoutError(message, retryable=True)) from error
+        except OSError as error:
+            message = f"{origin}: the connection broke while TLS was agreed ({error.strerror or error})"
+            raise mark_unsent(exc.ConnectionError(message, retryable=True)) from error
+
+    def _tunnel(self, sock: socket.socket, route: Route, proxy: Proxy) -> None:
+        """Ask a proxy for a tunnel: RFC 9110, section 9.3.6."""
+        host = f"[{route.origin.host}]" if ":" in route.origin.host else route.origin.host
+        place = f"{host}:{route.origin.port}"
+        known = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+        connection = Connection(sock, self.config.timeout)
+        try:
+            found = connection.exchange(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{known}\r\n".encode(), (), 0)
+        except (LostError, ProtocolError) as error:
+            raise mark_unsent(exc.ConnectionError(f"the proxy {proxy.origin}: {error}", retryable=True)) from error
+        if found.status == 407:
+            raise mark_unsent(_proxy_refused(route))
+        if found.status // 100 != 2 or connection.rest:
+            raise mark_unsent(
+                exc.ConnectionError(
+                    f"the proxy {proxy.origin} opens no way to {place} (status {found.status} {found.reason})".rstrip(),
+                    status=found.status,
+                    retryable=found.status >= 500,
+                )
+            )
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close what nobody uses; running requests end in order, and their connections with them."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        for idle in list(self._idle.values()):
+            while idle:
+                with contextlib.suppress(IndexError):
+                    idle.pop()[1].close()
+
+    def after_fork(self) -> None:
+        """Let go of the parent's connections: closing a descriptor here leaves them open there."""
+        self._close_idle()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closed"):
+            self.close()
+
+
+class _Release:
+    """Takes the connection of one answer back."""
+
+    __slots__ = ("_client", "_route")
+
+    def __init__(self, client: Client, route: Route):
+        self._client = client
+        self._route = route
+
+    def __call__(self, connection: Connection, reusable: bool) -> None:
+        if reusable and not connection.rest:
+            self._client._give_back(self._route, connection)  # pyright: ignore[reportPrivateUsage]
+        else:
+            connection.close()
+
+
+def _head(
+    method: str, route: Route, target: str, headers: Mapping[str, str], size: int | None, *, expect: bool
+) -> bytes:
+    """Put a head together.
+
+    :raises StorageDataError: something in it would be read as another line
+    """
+    lines = [f"{method} {f'{route.origin}{target}' if route.relayed else target} HTTP/1.1\r\nHost: "
+             f"{route.origin.authority}\r\n"]  # fmt: skip
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    count = len(headers) + 2
+    if size is not None:
+        lines.append(f"Content-Length: {size}\r\n")
+        count += 1
+    if expect:
+        lines.append("Expect: 100-continue\r\n")
+        count += 1
+    if route.relayed and route.proxy is not None and route.proxy.authorization:
+        lines.append(f"Proxy-Authorization: {route.proxy.authorization}\r\n")
+        count += 1
+    text = "".join(lines)
+    if text.count("\n") != count or text.count("\r") != count or "\0" in text or " " in target:
+        raise exc.StorageDataError("a line break, a NUL or a blank stands where a request of HTTP can hold none")
+    try:
+        return f"{text}\r\n".encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise exc.StorageDataError(f"a header of HTTP cannot hold {error.object[error.start : error.end]!r}") from error
+
+
+def _proxy_refused(route: Route) -> exc.FilesError:
+    place = route.proxy.origin if route.proxy else route.origin
+    return exc.PermissionError(
+        f"the proxy {place} asks for credentials: put them into its address, 'http://user:password@proxy.example:3128'",
+        status=407,
+    )
+
+
+# -- shared by storages -----------------------------------------------------------------------------------------------
+
+_shared: weakref.WeakValueDictionary[Config, Client] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def acquire(config: Config, connections: int) -> Client:
+    """Return the client of all storages of this process with the same configuration; :func:`release` it."""
+    with _lock:
+        client = _shared.get(config)
+        if client is None:
+            client = _shared[config] = Client(config)
+        client.users += 1
+        client.connections = max(client.connections, connections)
+        return client
+
+
+def release(client: Client) -> None:
+    """End one use of a client: the last one closes it."""
+    with _lock:
+        client.users -= 1
+        if client.users > 0:
+            return
+        if _shared.get(client.config) is client:
+            del _shared[client.config]
+    client.close()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for client in list(_shared.values()):
+        client.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,90 @@
+"""The head of an answer, read strictly by RFC 9112: what is accepted generously here is guessed wrongly later."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+HEAD_MAX = 64 << 10
+"""Bytes of a head, interim answers apart: no service sends a tenth of that."""
+
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?\r\n")
+_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n\0]*)\r\n")
+_BODYLESS = frozenset((204, 304))
+
+
+class ProtocolError(Exception):
+    """What came is not HTTP/1.1, or less of it than was promised."""
+
+
+class Head(NamedTuple):
+    """The head of an answer.
+
+    :param minor: of the version: 0 or 1
+    :param headers: names in lower case; values of several lines of one name are joined by ``", "``
+    """
+
+    minor: int
+    status: int
+    reason: str
+    headers: dict[str, str]
+
+    @property
+    def persistent(self) -> bool:
+        """Whether the connection stays open after the answer (RFC 9112, section 9.3)."""
+        option = self.headers.get("connection")
+        if option is None:
+            return self.minor == 1
+        options = option.lower()
+        return "close" not in options and (self.minor == 1 or "keep-alive" in options)
+
+
+def parse(data: bytes) -> Head:
+    """Read a head, its last empty line left out.
+
+    :param data: ends with the CRLF of its last line
+    :raises ProtocolError: for whatever RFC 9112 does not allow, folded lines included
+    """
+    text = data.decode("latin-1")
+    first = _STATUS.match(text)
+    if first is None:
+        raise ProtocolError(f"the answer begins with {text[:40]!r}, which is not HTTP/1.1")
+    start = first.end()
+    lines = _LINE.findall(text, start)
+    headers = {name.lower(): value.strip(" \t") for name, value in lines}
+    # What the expression passed over (a folded line, a name with a blank, a bare CR or LF) makes a difference here.
+    if len(lines) != text.count("\n", start) or sum(len(name) + len(value) + 3 for name, value in lines) != (
+        len(text) - start
+    ):
+        raise ProtocolError("the head of the answer has a line that is not a header")
+    if len(headers) != len(lines):
+        headers = {}
+        for name, value in lines:
+            name, value = name.lower(), value.strip(" \t")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    minor, status, reason = first.groups()
+    return Head(int(minor), int(status), reason or "", headers)
+
+
+def body_length(head: Head, method: str) -> int | None:
+    """Return how many bytes follow; ``None`` to the end of the connection, -1 in chunks (RFC 9112, section 6.3).
+
+    :raises ProtocolError: when that cannot be told for certain
+    """
+    headers = head.headers
+    if method == "HEAD" or head.status in _BODYLESS or (method == "CONNECT" and head.status < 300):
+        return 0
+    if (coding := headers.get("transfer-encoding")) is not None:
+        if coding.strip().lower() != "chunked":
+            raise ProtocolError(f"the answer has the transfer coding {coding[:40]!r}")
+        return -1
+    if (told := headers.get("content-length")) is None:
+        return None
+    if not (told.isascii() and told.isdigit()):
+        values = {value.strip(" \t") for value in told.split(",")}
+        told = values.pop()
+        if values or not (told.isascii() and told.isdigit()):
+            raise ProtocolError("the answer has a Content-Length that is not one number")
+    if len(told) > 18:
+        raise ProtocolError("the answer has a Content-Length that nothing can have")
+    return int(told)
