@@ -100,15 +100,15 @@ def test_a_body_that_is_left_closes_its_connection(
     backend = make_backend(moto_server)
     backend.put("area/a", bytes(4 * MiB), WriteOptions())
     body = backend.read("area/a")
-    raw = body.stream._raw
+    connection = body.stream._connection
     assert body.read(10) == bytes(10)
     body.close()
-    assert raw.closed
+    assert connection.sock.fileno() == -1
     assert body.read(10) == b""
     whole = backend.read("area/a", 1, 3 * MiB)
     assert whole.length == 3 * MiB - 1
     target = memoryview(bytearray(5 * MiB))
-    assert whole.readinto(target) == whole.length
+    assert sum(iter(lambda: whole.readinto(target), 0)) == whole.length
     assert whole.readinto(target) == 0
 
 
@@ -118,9 +118,9 @@ def test_a_body_that_ends_early_is_an_error(proxied: Proxied, make_backend: Call
     backend.put("area/a", bytes(MiB), WriteOptions())
     for clean in (False, True):
         for how in (
-            lambda body: body.read(MiB) + body.read(MiB),
+            lambda body: body.read(),
             lambda body: b"".join(iter(lambda: body.read(1000), b"")),
-            lambda body: [body.readinto(memoryview(bytearray(MiB))) for _ in range(2)],
+            lambda body: list(iter(lambda: body.readinto(memoryview(bytearray(MiB))), 0)),
         ):
             proxy.on("GET").cut(after=MiB // 2, clean=clean)
             body = backend.read("area/a")
@@ -165,7 +165,10 @@ def test_a_body_of_chunks(moto_server: S3Server, make_backend: Callable[..., S3B
         part = backend.read("area/a", 10, 200_000)
         assert (part.length, part.info.size) == (199_990, len(content))
         target = bytearray(300_000)
-        assert part.readinto(memoryview(target)) == 199_990
+        filled = 0
+        while count := part.readinto(memoryview(target)[filled:]):
+            filled += count
+        assert filled == 199_990
         assert target[:199_990] == content[10:200_000]
         assert part.read() == b""
 

@@ -17,6 +17,7 @@ from file_keeper.backend import MultipartRef, ObjectInfo, WriteOptions, entries_
 from file_keeper_s3 import S3Backend
 from file_keeper_s3 import listing as module
 from file_keeper_s3.facts import Facts
+from file_keeper_s3.reply import Reply
 from s3.conftest import MiB
 
 OnServer = Callable[..., Storage]
@@ -115,9 +116,9 @@ def test_a_directory_bucket_is_not_taken_for_ordered(make_backend: Make, moto_se
     backend = make_backend(moto_server, bucket="media--use1-az4--x-s3")
     assert backend.limits.order == "none"
     answer = {
-        "Contents": [{"Key": key, "Size": 1, "ETag": '"e"', "LastModified": None} for key in ("p/c", "p/a", "p/b")],
-        "CommonPrefixes": [{"Prefix": "p/z/"}],
-        "IsTruncated": False,
+        "Rows": [(key, "", '"e"', "1") for key in ("p/c", "p/a", "p/b")],
+        "Names": ["p/z/"],
+        "IsTruncated": "false",
     }
     asked: list[dict[str, Any]] = []
 
@@ -158,8 +159,8 @@ def test_what_a_batch_could_not_delete_is_told(moto_server: S3Server, fault_prox
 
 
 def test_a_listing_that_does_not_say_where_it_goes_on_is_an_error() -> None:
-    def call(operation: str, **params: Any) -> dict[str, Any]:
-        return {"IsTruncated": True}
+    def call(operation: str, **params: Any) -> Reply:
+        return Reply(200, {}, {"IsTruncated": "true", "Rows": [], "Names": []})
 
     for listing in (module.listed(call, Facts(), "area/", "", ""), module.upload_pages(call, "area/")):
         with pytest.raises(exc.ConnectionError, match="names no page to go on with"):
@@ -174,7 +175,7 @@ def test_a_listing_that_gives_the_same_page_again_is_an_error(version: int) -> N
 
     def call(operation: str, **params: Any) -> dict[str, Any]:
         asked.append(operation)
-        page = {"Contents": [{"Key": "area/a", "Size": 1, "ETag": '"e"', "LastModified": None}], "IsTruncated": True}
+        page = {"Rows": [("area/a", "", '"e"', "1")], "Names": [], "IsTruncated": "true"}
         return page | ({"NextContinuationToken": "same"} if version == 2 else {"NextMarker": "area/a"})
 
     facts = Facts()

@@ -5,25 +5,17 @@ Reference, under "Response Syntax" of the operation. What has nothing of its own
 request, or come from a service that was shown to speak S3 without one.
 """
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
 from file_keeper import exc
 from file_keeper.backend import Answer, check_answer, stranger
 
-from .errors import code_of, status_of
 from .facts import Facts
-
-IDS = ("x-amz-request-id", "x-amz-id-2", "x-amzn-requestid")
-"""Headers that only a service of this kind sends."""
+from .reply import IDS, Refusal, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +72,9 @@ class Prover:
         self._facts = facts
         self._send = send
 
-    def check(self, operation: str, answer: Mapping[str, Any]) -> None:
+    def check(self, operation: str, answer: Reply) -> None:
         """Look at a success. :raises ConnectionError: when it is none of S3"""
-        meta: Mapping[str, Any] = answer.get("ResponseMetadata", {})
-        status, headers = int(meta.get("HTTPStatusCode") or 0), meta.get("HTTPHeaders", {})
+        status, headers = answer.status, answer.headers
         expected = _EXPECTED[operation]
         check_answer(self._service, operation, expected.answer, status, headers)
         if expected.anonymous:
@@ -91,7 +82,7 @@ class Prover:
         elif expected.answer.headers == _OBJECT.answer.headers:
             self._check_object(operation, status, headers)
         if expected.members:
-            found = answer.get(expected.within) if expected.within else answer
+            found = answer.fields.get(expected.within) if expected.within else answer.fields
             if not isinstance(found, Mapping) or not any(name in found for name in expected.members):
                 wanted = expected.within or " or ".join(expected.members)
                 raise stranger(self._service, operation, status, headers, f"it holds no {wanted}")
@@ -110,15 +101,14 @@ class Prover:
         if facts.identified or (page and facts.identified is None):
             raise stranger(self._service, operation, status, headers, f"it bears no {IDS[0]}")
 
-    def check_refusal(self, operation: str, error: ClientError) -> None:
+    def check_refusal(self, operation: str, error: Refusal) -> None:
         """Look at an answer that says how things are (nothing there, a conflict) without a code of S3.
 
         :raises ConnectionError: when it is not of S3
         """
-        status, code = status_of(error), code_of(error)
+        status, code = error.status, error.code
         if status in (404, 409, 412, 416) and (not code or code.isdigit()):
-            headers: Mapping[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            self._identify(operation, status, headers)
+            self._identify(operation, status, error.headers)
 
     def _identify(self, operation: str, status: int, headers: Mapping[str, str]) -> None:
         facts = self._facts
@@ -135,17 +125,16 @@ class Prover:
         """Ask for something that only S3 can answer; return whether that bears an id, ``None`` when it is not S3."""
         try:
             answer = self._send("list_objects", MaxKeys=1)
-        except ClientError as error:
-            if (code := code_of(error)) and not code.isdigit():
-                return _bears_id(error.response)
+        except Refusal as error:
+            if (code := error.code) and not code.isdigit():
+                return _bears_id(error.headers)
             return None
         try:
             self.check("list_objects", answer)
         except exc.ConnectionError:
             return None
-        return _bears_id(answer)
+        return _bears_id(answer.headers)
 
 
-def _bears_id(answer: Any) -> bool:
-    headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+def _bears_id(headers: Mapping[str, str]) -> bool:
     return any(headers.get(name) for name in IDS)

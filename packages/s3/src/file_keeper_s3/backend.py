@@ -1,9 +1,5 @@
 """The verbs of S3, in the order of the contract. One request each, or the few that S3 needs."""
 
-# boto3 and botocore ship no types: what they give is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import threading
@@ -12,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from botocore.exceptions import ClientError
 from file_keeper import exc
 from file_keeper.backend import (
     Backend,
@@ -41,11 +36,13 @@ from .multipart import Multipart
 from .objects import Objects
 from .probes import PROBE
 from .records import MD5_KEY, storing
+from .reply import Refusal
 from .requests import Requests
+from .sdk import Clients
 from .settings import S3Settings, is_aws, order_of
 from .signing import sign, url
 from .tags import Tags
-from .transport import Clients
+from .transport import Transport
 
 GiB = 1 << 30
 DELETE_MAX = 1000
@@ -89,7 +86,8 @@ class S3Backend(Backend[S3Settings]):
             sign_bounds=frozenset(("size",)),
         )
         self._clients = Clients(settings)
-        self._requests = Requests(self._clients, self.bucket)
+        self._transport = Transport(self._clients, self.bucket)
+        self._requests = Requests(self._transport, self.bucket)
         self._made: Parts | None = None
         self._lock = threading.Lock()
 
@@ -98,6 +96,11 @@ class S3Backend(Backend[S3Settings]):
     @property
     def client(self) -> Any:
         return self._clients.main
+
+    @property
+    def transport(self) -> str:
+        """Which sender is used: ``"http"``, our own, or ``"sdk"``, botocore's."""
+        return self._transport.kind
 
     @property
     def endpoint(self) -> Endpoint:
@@ -112,7 +115,7 @@ class S3Backend(Backend[S3Settings]):
         with self._lock:
             if self._made is None:
                 settings = self._clients.settings
-                endpoint = Endpoint(settings, self._clients.address, self._requests.facts, self._requests)
+                endpoint = Endpoint(settings, self._transport.address, self._requests.facts, self._requests)
                 if self.limits.put_digests and not endpoint.checksums.native:
                     # An address of the AWS configuration files, which nobody had read before.
                     self.limits = replace(self.limits, put_digests=frozenset(), multipart_digests=frozenset())
@@ -207,8 +210,7 @@ class S3Backend(Backend[S3Settings]):
             failed = answer.get("Errors", ())
             for found in failed:
                 status = _STATUS.get(found.get("Code", ""), 400)
-                response: Any = {"Error": found, "ResponseMetadata": {"HTTPStatusCode": status}}
-                error = ClientError(response, "DeleteObjects")
+                error = Refusal("DeleteObjects", status, found.get("Code", ""), found.get("Message", ""))
                 told.add(found.get("Key", ""))
                 if status != 404:
                     yield found.get("Key", ""), error
@@ -230,10 +232,12 @@ class S3Backend(Backend[S3Settings]):
     def after_fork(self) -> None:
         self._lock = threading.Lock()
         self._made = None
+        self._transport.after_fork()
         self._requests.after_fork()
         self._clients.after_fork()
 
     def close(self) -> None:
+        self._transport.close()
         self._clients.close()
 
 

@@ -3,10 +3,6 @@
 Amazon's own is trusted to keep what its reference says. What another service takes is found out when it matters.
 """
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import hashlib
@@ -16,12 +12,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
 from file_keeper import exc, hashing
 from file_keeper.types import Buffer
 
-from .errors import code_of, status_of
 from .facts import Facts
+from .reply import Members, Refusal
 from .settings import EXPRESS, S3Settings
 
 log = logging.getLogger("file_keeper")
@@ -49,9 +44,9 @@ NATIVE = frozenset(("crc32c", "crc64nvme"))
 """What S3 keeps of a whole object, however it came to be."""
 
 
-def refuses_checksums(error: ClientError) -> bool:
+def refuses_checksums(error: Refusal) -> bool:
     """Return whether a request may have been refused for what is modern in it."""
-    return status_of(error) in _REFUSED_STATUS and _REFUSED_CODES.fullmatch(code_of(error)) is not None
+    return error.status in _REFUSED_STATUS and _REFUSED_CODES.fullmatch(error.code) is not None
 
 
 class Checksums:
@@ -136,7 +131,7 @@ class Checksums:
         before = (self.facts.legacy, self.facts.legacy_parts)
         try:
             sent, answer = attempt()
-        except ClientError as error:
+        except Refusal as error:
             if not refuses_checksums(error):
                 raise
             mismatch = part and _MISMATCH.search(str(error)) is not None
@@ -149,7 +144,7 @@ class Checksums:
     def _again(
         self,
         attempt: Callable[[], tuple[dict[str, Any], Any]],
-        error: ClientError,
+        error: Refusal,
         fact: str,
         before: tuple[bool, bool],
     ) -> tuple[dict[str, Any], Any]:
@@ -159,7 +154,7 @@ class Checksums:
             setattr(facts, fact, True)
         try:
             sent, answer = attempt()
-        except ClientError as second:
+        except Refusal as second:
             if fresh and refuses_checksums(second):
                 # It was not the checksum: nothing was learned.
                 facts.legacy, facts.legacy_parts = before
@@ -169,7 +164,7 @@ class Checksums:
                 "%s refuses x-amz-checksum headers (%s): from now on it gets %s instead, and keeps no CRC of whole "
                 "objects; 'checksums': 'required' in the settings of %r spares the attempt",
                 self.url,
-                code_of(error) or status_of(error),
+                error.code or error.status,
                 "Content-MD5" if sent.get("ContentMD5") or not self._signed else "signed bodies and Content-MD5",
                 self._settings.name,
             )
@@ -183,7 +178,7 @@ class Checksums:
         body: Buffer,
         digests: Mapping[str, str],
         sent: Mapping[str, Any],
-        answer: Mapping[str, Any],
+        answer: Members,
     ) -> None:
         """Compare what the service says that it has with what was sent.
 
@@ -219,7 +214,7 @@ class Checksums:
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
-def md5_etag(answer: Mapping[str, Any], bucket: str) -> str:
+def md5_etag(answer: Members, bucket: str) -> str:
     """Return the MD5 that an ETag is, ``""`` where it may be something else.
 
     API Reference, "Object": it is the MD5 only of what was put in one request and is not encrypted with a key that is
@@ -230,7 +225,7 @@ def md5_etag(answer: Mapping[str, Any], bucket: str) -> str:
     return etag if _MD5.fullmatch(etag) and not encrypted and not bucket.endswith(EXPRESS) else ""
 
 
-def etag_of(answer: Mapping[str, Any]) -> str:
+def etag_of(answer: Members) -> str:
     """Return an ETag without its quotes, and without the mark that a compressing proxy puts before it."""
     return str(answer.get("ETag") or "").removeprefix("W/").strip('"')
 

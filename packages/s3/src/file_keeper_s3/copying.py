@@ -1,8 +1,5 @@
 """Copies of any size, and objects made of others, by parts that never leave the service."""
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 import base64
@@ -11,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from botocore.exceptions import ClientError
 from file_keeper import exc
 from file_keeper.backend import (
     Backend,
@@ -30,6 +26,7 @@ from .checksums import NATIVE
 from .multipart import Multipart
 from .objects import Objects
 from .records import MD5_KEY, attributes
+from .reply import Refusal
 from .tags import Tags
 
 MiB = 1 << 20
@@ -147,7 +144,7 @@ class Copies:
             params["ChecksumAlgorithm"] = algorithm.upper()  # else the copy has that of its source
         try:
             answer = self._call("copy_object", Key=key, MetadataDirective="REPLACE", **self._source(source), **params)
-        except ClientError as error:
+        except Refusal as error:
             raise self._copy_failed(error, [source], options) from error
         return self._objects.written(key, source.size, answer["CopyObjectResult"], options)
 
@@ -170,9 +167,9 @@ class Copies:
             params["CopySourceIfMatch"] = f'"{source.etag}"'
         return params
 
-    def _copy_failed(self, error: ClientError, sources: Sequence[ObjectInfo], options: WriteOptions) -> Exception:
+    def _copy_failed(self, error: Refusal, sources: Sequence[ObjectInfo], options: WriteOptions) -> Exception:
         """Return which side a condition failed on: the answers for source and target are the same."""
-        status, code = errors.status_of(error), errors.code_of(error)
+        status, code = error.status, error.code
         if code == "NoSuchBucket" or status not in (404, 412):
             return error
         for source in sources:
@@ -225,7 +222,7 @@ class Copies:
             try:
                 parts = send_pieces(self._backend, part, found, self._settings.max_concurrency)
             except exc.FilesError as error:
-                if isinstance(error.__cause__, ClientError):
+                if isinstance(error.__cause__, Refusal):
                     told = self._copy_failed(error.__cause__, sources, WriteOptions())
                     raise (error if told is error.__cause__ else told) from error.__cause__
                 raise

@@ -1,8 +1,5 @@
 """What a service does: trusted of Amazon's own, of another one tried once a process, address and bucket."""
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 import logging
@@ -10,12 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from .checksums import Checksums
-from .errors import code_of, status_of
 from .facts import Facts, Feature, Kind
 from .probes import Probes
+from .reply import Refusal
 from .settings import S3Settings, is_aws
 
 log = logging.getLogger("file_keeper")
@@ -85,15 +80,15 @@ class Endpoint:
         try:
             found = self._probes.condition(kind, if_match=if_match)
             atomic = not found or kind == "delete" or self._probes.is_atomic(kind, found, if_match=if_match)
-        except ClientError as error:
-            if status_of(error) not in (401, 403):
+        except Refusal as error:
+            if error.status not in (401, 403):
                 raise
             self._denied.add((kind, if_match))  # others may have other credentials: they find out themselves
             log.warning(
                 "%s: probing for conditional writes is not allowed (%s): what is there is looked up before a write "
                 "instead, and of two writers at one moment both may succeed",
                 self.url,
-                code_of(error),
+                error.code,
             )
             return ""
         self.facts.conditions[kind, if_match] = found

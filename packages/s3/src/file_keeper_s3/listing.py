@@ -3,25 +3,18 @@
 Nothing is dropped for its order: whether the service lists in the order that it should is seen by the core.
 """
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from botocore.exceptions import ClientError
 from file_keeper.backend import Items, MultipartRef, Page, Pages, Row, follow_pages
 
-from .checksums import etag_of
-from .errors import code_of, status_of
 from .facts import Facts
-from .records import in_utc
+from .reply import Refusal, iso_date
 
 Call = Callable[..., Any]
 PAGE = 1000
@@ -47,12 +40,12 @@ def listed(call: Call, facts: Facts, prefix: str, start_after: str, delimiter: s
         where = {"ContinuationToken": place} if token else {"StartAfter": start_after} if start_after else {}
         try:
             answer = call("list_objects_v2", **asked, **where)
-        except ClientError as error:
-            if token or status_of(error) not in (400, 405, 501) or code_of(error) not in _UNKNOWN:
+        except Refusal as error:
+            if token or error.status not in (400, 405, 501) or error.code not in _UNKNOWN:
                 raise
             facts.list_v1 = True
             return _first_version(call, asked, start_after)
-        if not answer.get("IsTruncated"):
+        if not _is_truncated(answer):
             return _page(answer), None
         if following := answer.get("NextContinuationToken"):
             return _page(answer), _V2 + following
@@ -65,7 +58,11 @@ def listed(call: Call, facts: Facts, prefix: str, start_after: str, delimiter: s
 
 def _first_version(call: Call, asked: dict[str, Any], marker: str) -> tuple[Page, str | None]:
     answer = call("list_objects", **asked, **({"Marker": marker} if marker else {}))
-    return _page(answer), _next_marker(answer, marker) if answer.get("IsTruncated") else None
+    return _page(answer), _next_marker(answer, marker) if _is_truncated(answer) else None
+
+
+def _is_truncated(answer: Any) -> bool:
+    return str(answer.get("IsTruncated", "")).lower() == "true"
 
 
 def _next_marker(answer: Any, marker: str) -> str:
@@ -73,8 +70,7 @@ def _next_marker(answer: Any, marker: str) -> str:
 
     ``NextMarker`` is given with a delimiter only; else the last key goes on.
     """
-    ends = [found["Key"] for found in answer.get("Contents", ())[-1:]]
-    ends += [found["Prefix"] for found in answer.get("CommonPrefixes", ())[-1:]]
+    ends = [row[0] for row in answer["Rows"][-1:]] + answer["Names"][-1:]
     end = answer.get("NextMarker") or max(ends, default="")
     if not end:
         return ""
@@ -84,38 +80,38 @@ def _next_marker(answer: Any, marker: str) -> str:
 
 def _page(answer: Any) -> Page:
     rows: list[Row] = [
-        (found["Key"], found["Size"], etag_of(found), in_utc(found["LastModified"]))
-        for found in answer.get("Contents", ())
+        (key, int(size) if size else -1, etag.strip('"'), iso_date(modified))
+        for key, modified, etag, size in answer["Rows"]
     ]
-    return Page([row[0] for row in rows], rows, [found["Prefix"] for found in answer.get("CommonPrefixes", ())])
+    return Page([row[0] for row in rows], rows, answer["Names"])
 
 
 Started = tuple[MultipartRef, datetime]
 
 
-def upload_pages(call: Call, prefix: str) -> Pages[tuple[Any, list[Started]]]:
-    """List the open multipart uploads below a prefix and when they began, a page at a time, with its answer."""
+def upload_pages(call: Call, prefix: str) -> Pages[tuple[Mapping[str, str], list[Started]]]:
+    """List the open multipart uploads below a prefix and when they began, a page at a time, with its headers."""
     asked = {"Prefix": prefix, "MaxUploads": PAGE, "EncodingType": "url"}
 
-    def fetch(token: str) -> tuple[tuple[Any, list[Started]], str | None]:
+    def fetch(token: str) -> tuple[tuple[Mapping[str, str], list[Started]], str | None]:
         where = dict(zip(("KeyMarker", "UploadIdMarker"), json.loads(token), strict=True)) if token else {}
         try:
             answer = call("list_multipart_uploads", **asked, **where)
-        except ClientError as error:
-            if code_of(error) == "NoSuchUpload":  # how rclone's server says that there is none
-                return (error.response, []), None
+        except Refusal as error:
+            if error.code == "NoSuchUpload":  # how rclone's server says that there is none
+                return (error.headers, []), None
             raise
         encoded = answer.get("EncodingType") == "url"
         page: list[Started] = []
         for found in answer.get("Uploads", ()):
             key = unquote_plus(found["Key"]) if encoded else found["Key"]
             if key.startswith(prefix):  # not every service looks at the prefix
-                page.append((MultipartRef(key, found["UploadId"]), in_utc(found["Initiated"]) or _LONG_AGO))
-        if not answer.get("IsTruncated"):
-            return (answer, page), None
+                page.append((MultipartRef(key, found["UploadId"]), iso_date(found.get("Initiated")) or _LONG_AGO))
+        if not _is_truncated(answer):
+            return (answer.headers, page), None
         marker = answer.get("NextKeyMarker", "")
         following = [unquote_plus(marker) if encoded else marker, answer.get("NextUploadIdMarker", "")]
-        return (answer, page), json.dumps(following) if marker else ""
+        return (answer.headers, page), json.dumps(following) if marker else ""
 
     return follow_pages(fetch)
 
@@ -129,7 +125,7 @@ def parts(call: Call, upload: MultipartRef) -> Items[Any]:
     def fetch(token: str) -> tuple[list[Any], str | None]:
         marker = int(token or 0)
         answer = call("list_parts", Key=upload.key, UploadId=upload.id, MaxParts=PAGE, PartNumberMarker=marker)
-        if not answer.get("IsTruncated"):
+        if not _is_truncated(answer):
             return answer.get("Parts", []), None
         following = int(answer.get("NextPartNumberMarker") or 0)
         # Numbers grow: one that does not would list parts twice.

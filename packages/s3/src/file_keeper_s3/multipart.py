@@ -1,9 +1,5 @@
 """Uploads in parts: begun, sent, completed, dropped; what an answer that was lost left open is found and dropped."""
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import dataclasses
@@ -11,24 +7,29 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from botocore import exceptions as boto
-from botocore.exceptions import ClientError
 from file_keeper import exc, hashing
 from file_keeper.attributes import token_of
-from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Part, PartsDiscardedError, WriteOptions
+from file_keeper.backend import (
+    MultipartRef,
+    ObjectInfo,
+    OpenUpload,
+    Part,
+    PartsDiscardedError,
+    WriteOptions,
+    was_unsent,
+)
 from file_keeper.types import Buffer
 
 from . import errors, listing
 from .checksums import PARAMS, etag_of
 from .objects import Objects
-from .records import attributes, in_utc
+from .records import attributes
+from .reply import Refusal, http_date, iso_date
 
 log = logging.getLogger("file_keeper")
 
-_NEVER_SENT = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError, boto.SSLError)
 _SLACK = 2.0
 """Seconds by which a service's clock may differ between two of its answers; theirs have whole seconds."""
 
@@ -70,7 +71,7 @@ class Multipart:
         """Return whether the service may have begun an upload whose id nobody was told."""
         if not isinstance(error, Exception):
             return True  # an interrupt
-        if isinstance(error, _NEVER_SENT):
+        if was_unsent(error):
             return False
         ours = error if isinstance(error, exc.FilesError) else errors.translate(error, self._objects.bucket)
         return isinstance(ours, exc.ConnectionError) and not isinstance(ours, exc.ThrottledError)
@@ -95,9 +96,9 @@ class Multipart:
     def _candidates(self, key: str, began: float) -> list[MultipartRef]:
         known = self._endpoint.facts.begun_since(began - _SLACK)
         found: list[MultipartRef] = []
-        for answer, page in listing.upload_pages(self._call, key):
+        for headers, page in listing.upload_pages(self._call, key):
             # By the clock of the service: ours may be wrong.
-            since = _date_of(answer) - timedelta(seconds=time.monotonic() - began + _SLACK)
+            since = _date_of(headers) - timedelta(seconds=time.monotonic() - began + _SLACK)
             for ref, started in page:
                 if ref.key == key and ref.id not in known and started >= since and not self._has_part(ref):
                     found.append(ref)
@@ -118,10 +119,10 @@ class Multipart:
                     number=int(found["PartNumber"]) - 1,
                     size=int(found["Size"]),
                     etag=etag_of(found),
-                    modified=in_utc(found.get("LastModified")),
+                    modified=iso_date(found.get("LastModified")),
                 )
-        except ClientError as error:
-            if errors.status_of(error) == 404 and errors.code_of(error) != "NoSuchBucket":
+        except Refusal as error:
+            if error.status == 404 and error.code != "NoSuchBucket":
                 raise errors.answer(error, exc.MissingFileError, "there is no such upload") from error
             raise
 
@@ -162,8 +163,8 @@ class Multipart:
                 MultipartUpload={"Parts": parts},
                 **params,
             )
-        except ClientError as error:
-            if errors.code_of(error) == "ConditionalRequestConflict":
+        except Refusal as error:
+            if error.code == "ConditionalRequestConflict":
                 raise errors.answer(
                     error, PartsDiscardedError, "another writer of this key broke the upload"
                 ) from error
@@ -198,8 +199,8 @@ class Multipart:
     def abort(self, upload: MultipartRef) -> bool:
         try:
             self._call("abort_multipart_upload", Key=upload.key, UploadId=upload.id)
-        except ClientError as error:
-            if errors.status_of(error) == 404 and errors.code_of(error) != "NoSuchBucket":
+        except Refusal as error:
+            if error.status == 404 and error.code != "NoSuchBucket":
                 return False
             raise
         return True
@@ -211,17 +212,14 @@ class Multipart:
 
     def _touched(self, upload: MultipartRef) -> datetime | None:
         try:
-            times = [part["LastModified"] for part in listing.parts(self._call, upload)]
-        except ClientError as error:
-            if errors.status_of(error) == 404:
+            times = [iso_date(part.get("LastModified")) for part in listing.parts(self._call, upload)]
+        except Refusal as error:
+            if error.status == 404:
                 return None  # it was completed or aborted just now
             raise
-        return in_utc(max(times, default=None))
+        return max(filter(None, times), default=None)
 
 
-def _date_of(answer: Mapping[str, Any]) -> datetime:
+def _date_of(headers: Mapping[str, str]) -> datetime:
     """Return the time of the service when it answered."""
-    try:
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        return datetime.now(UTC)
+    return http_date(headers.get("date", "")) or datetime.now(UTC)

@@ -1,25 +1,20 @@
 """One object: looked at, read, written, deleted, and the conditions of all writes."""
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
 from file_keeper import exc
 from file_keeper.backend import Body, ObjectInfo, WriteOptions, looking
 from file_keeper.types import Buffer
 
 from . import errors
-from .bodies import Nothing, ResponseBody
+from .bodies import Bounded, Nothing
 from .checksums import etag_of
 from .endpoint import Endpoint
 from .facts import Kind
 from .records import attributes, described, first_byte, is_partial, sizes, written
+from .reply import Members, Refusal
 from .requests import Requests
 from .settings import S3Settings
 
@@ -50,18 +45,19 @@ class Objects:
     def head(self, key: str) -> ObjectInfo:
         try:
             answer = self.endpoint.checksums.send("head_object", Key=key, ChecksumMode="ENABLED")
-        except ClientError as error:
-            if errors.status_of(error) == 404:
+        except Refusal as error:
+            if error.status == 404:
                 raise self._missing(error) from error
             self.tell_400(error, "get_object", Key=key, Range="bytes=0-0")
             raise
-        if answer.get("ContentLength") is None:
+        size = answer.length
+        if size is None:
             raise exc.ConnectionError(
                 f"{self.endpoint.url} does not say how large the object is: a proxy before it takes that away"
             )
-        _refuse_marker(key, int(answer["ContentLength"]))
+        _refuse_marker(key, size)
         md5 = self.endpoint.facts.md5_etags is not False
-        return described(key, answer, self.bucket, int(answer["ContentLength"]), md5=md5)
+        return described(key, answer, self.bucket, size, md5=md5)
 
     def read(self, key: str, start: int, end: int | None, etag: str) -> Body:
         params: dict[str, str] = {"IfMatch": f'"{etag}"'} if etag else {}
@@ -69,10 +65,10 @@ class Objects:
             params["Range"] = f"bytes={start}-" + ("" if end is None else str(max(start, end - 1)))
         try:
             answer = self.call("get_object", Key=key, **params)
-        except ClientError as error:
-            if errors.status_of(error) == 416 or errors.code_of(error) == "InvalidRange":
+        except Refusal as error:
+            if error.status == 416 or error.code == "InvalidRange":
                 return Body(self.head(key), 0, Nothing(), start=start)  # it begins past the end
-            if errors.status_of(error) == 412:
+            if error.status == 412:
                 raise errors.answer(error, exc.ChangedFileError, "the file is another version now") from error
             raise
         partial = is_partial(answer)
@@ -80,7 +76,7 @@ class Objects:
         # Compared with what is read: only what certainly is a hash.
         md5 = self.endpoint.aws or self.endpoint.facts.md5_etags is True
         info = described(key, answer, self.bucket, size, md5=md5)
-        stream = ResponseBody(answer["Body"], length)
+        stream = answer.body if length == answer.length else Bounded(answer.body, length)
         try:
             _refuse_marker(key, size)
         except exc.MissingFileError:
@@ -91,33 +87,32 @@ class Objects:
             return Body(info, 0, Nothing(), start=start)
         return Body(info, length, stream, start=first_byte(answer) if partial else 0)
 
-    def _missing(self, error: ClientError) -> exc.FilesError:
+    def _missing(self, error: Refusal) -> exc.FilesError:
         """Return what a 404 without a body means: once, it is asked whether there is a bucket."""
         facts = self.endpoint.facts
         if not facts.bucket_seen:
             try:
                 self.call("head_bucket")
-            except ClientError as second:
-                if errors.status_of(second) == 404:
+            except Refusal as second:
+                if second.status == 404:
                     kind = exc.InvalidStorageConfigurationError
                     return errors.answer(second, kind, f"there is no bucket {self.bucket!r}")
-                if errors.status_of(second) not in (400, 401, 403, 405, 501):
+                if second.status not in (400, 401, 403, 405, 501):
                     raise
             facts.bucket_seen = True
         return errors.answer(error, exc.MissingFileError, "there is no such file")
 
-    def tell_400(self, error: ClientError, operation: str, **params: Any) -> None:
+    def tell_400(self, error: Refusal, operation: str, **params: Any) -> None:
         """Ask why a HEAD was a 400: its answer has no body to tell of an expired token, the answer to a GET has."""
-        if errors.status_of(error) != 400:
+        if error.status != 400:
             return
         try:
             answer = self.call(operation, **params)
-        except ClientError as second:
-            if errors.status_of(second) in (400, 401, 403):
+        except Refusal as second:
+            if second.status in (400, 401, 403):
                 raise second from error
         else:
-            if "Body" in answer:
-                answer["Body"].close()
+            answer.close()
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -125,13 +120,13 @@ class Objects:
         params = attributes(options, self.settings) | self.conditions("put", key, options)
         try:
             answer = self.endpoint.checksums.send("put_object", body, options.digests, Key=key, **params)
-        except ClientError as error:
+        except Refusal as error:
             if ours := self.failed(error, options):
                 raise ours from error
             raise
         return self.written(key, len(body), answer, options)
 
-    def written(self, key: str, size: int, answer: Mapping[str, Any], options: WriteOptions) -> ObjectInfo:
+    def written(self, key: str, size: int, answer: Members, options: WriteOptions) -> ObjectInfo:
         """Return what was just written, out of the answer to that."""
         # radosgw answers some writes without an etag.
         return written(key, size, answer, options) if etag_of(answer) else self.head(key)
@@ -149,8 +144,8 @@ class Objects:
                 raise exc.ChangedFileError("the file is another version now and was not removed")
         try:
             self.call("delete_object", Key=key, **({"IfMatch": form.format(etag)} if form else {}))
-        except ClientError as error:
-            if form and errors.status_of(error) == 404 and errors.code_of(error) != "NoSuchBucket":
+        except Refusal as error:
+            if form and error.status == 404 and error.code != "NoSuchBucket":
                 return False
             if ours := self.failed(error, WriteOptions(if_match=etag)):
                 raise ours from error
@@ -176,9 +171,9 @@ class Objects:
             raise exc.ChangedFileError("the file is not the version that was to be replaced")
         return {}
 
-    def failed(self, error: ClientError, options: WriteOptions) -> exc.FilesError | None:
+    def failed(self, error: Refusal, options: WriteOptions) -> exc.FilesError | None:
         """Return what an answer means in the light of the conditions that were sent; ``None`` for nothing special."""
-        status, code = errors.status_of(error), errors.code_of(error)
+        status, code = error.status, error.code
         if status == 412 and options.if_absent:
             return errors.answer(error, exc.ExistingFileError, "there is a file already and overwriting is off")
         if options.if_match and (status == 412 or (status == 404 and code not in ("NoSuchBucket", "NoSuchUpload"))):

@@ -3,10 +3,6 @@
 What each probe can show and what it cannot is in docs/decisions/s3.md.
 """
 
-# botocore ships no types: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import logging
@@ -16,15 +12,14 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from botocore.exceptions import ClientError
 from file_keeper import exc, hashing
 from file_keeper.backend import Workers
 from file_keeper.location import RESERVED
 
 from .checksums import etag_of, md5_of
-from .errors import code_of, status_of
 from .facts import Facts, Feature, Kind
 from .records import storing
+from .reply import Refusal
 from .settings import S3Settings
 
 log = logging.getLogger("file_keeper")
@@ -56,7 +51,7 @@ class Probes:
     def has(self, feature: Feature) -> bool:
         """Try a feature on an object that must come out of it unchanged.
 
-        :raises ClientError: when the object cannot be written at all
+        :raises Refusal: when the object cannot be written at all
         """
         tries: dict[Feature, Callable[[str], bool]] = {
             "tagging": self._has_tagging,
@@ -66,8 +61,8 @@ class Probes:
         with self._object(_FIRST) as (key, _):
             try:
                 return tries[feature](key)
-            except ClientError as error:
-                if status_of(error) in _NO_ANSWER or (status_of(error) >= 500 and status_of(error) != 501):
+            except Refusal as error:
+                if error.status in _NO_ANSWER or (error.status >= 500 and error.status != 501):
                     raise
                 return False
             except exc.ConnectionError as error:
@@ -105,7 +100,7 @@ class Probes:
         """Try a write whose condition does not hold: only a service that refuses it decides conditions.
 
         :return: a format for the etag, ``'"{}"'`` or ``'{}'``; ``""`` when conditions are not decided
-        :raises ClientError: when the object cannot be written at all
+        :raises Refusal: when the object cannot be written at all
         """
         with ExitStack() as stack:
             key, etag = stack.enter_context(self._object(_FIRST))
@@ -181,16 +176,16 @@ class Probes:
                 self._call("delete_object", Key=key, **condition)
         except threading.BrokenBarrierError:
             return False  # the other one could not even begin
-        except ClientError as error:
-            if status_of(error) in (409, 412):
+        except Refusal as error:
+            if error.status in (409, 412):
                 return False
-            if status_of(error) in (400, 404, 405, 501):
-                if not (code := code_of(error)) or code.isdigit():
+            if error.status in (400, 404, 405, 501):
+                if not (code := error.code) or code.isdigit():
                     # A proxy's page: it must not decide for the service behind it, for as long as the process lives.
                     raise exc.ConnectionError(
-                        f"something before the service answered a probe with status {status_of(error)} and no error "
+                        f"something before the service answered a probe with status {error.status} and no error "
                         "of S3; set 'conditional_writes' if it is what the service says",
-                        status=status_of(error),
+                        status=error.status,
                     ) from error
                 return meet is None  # what it does not know it does not decide; in a race it found nothing to replace
             raise
@@ -205,8 +200,8 @@ class Probes:
         key = f"{path}/{PROBE}{uuid.uuid4().hex}" if path else f"{PROBE}{uuid.uuid4().hex}"
         try:
             yield key
-        except ClientError as error:
-            if status_of(error) not in (401, 403):
+        except Refusal as error:
+            if error.status not in (401, 403):
                 self._quietly("delete_object", Key=key)
             raise
         except BaseException:
@@ -243,11 +238,11 @@ class Probes:
         return etag_of(self._call("put_object", body, Key=key, **sums, **self._sse, **condition))
 
     def _content(self, key: str) -> bytes:
-        body = self._call("get_object", Key=key)["Body"]
+        answer = self._call("get_object", Key=key)
         try:
-            return body.read()
+            return answer.body.read()
         finally:
-            body.close()
+            answer.close()
 
     def _copy(self, source: str, target: str, **condition: str) -> None:
         found = {"Bucket": self._settings.bucket, "Key": source}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from file_keeper import hashing
 from file_keeper.backend import ObjectInfo, WriteOptions
 
 from .checksums import PARAMS, etag_of, md5_etag
+from .reply import Members, Reply
 from .settings import S3Settings
 
 HASH_TAG = "fk_hash"
@@ -27,8 +27,6 @@ _HEADERS = {
     "Content-Language": "ContentLanguage",
 }
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-
-Answer = Mapping[str, Any]
 
 
 def attributes(options: WriteOptions, settings: S3Settings) -> dict[str, Any]:
@@ -50,12 +48,7 @@ def storing(settings: S3Settings) -> dict[str, str]:
     return params
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
-    """Return a moment with a time zone that needs no library."""
-    return moment and moment.astimezone(UTC)
-
-
-def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ObjectInfo:
+def written(key: str, size: int, answer: Members, options: WriteOptions) -> ObjectInfo:
     """Describe an object that was just written: the answer has only its etag, and perhaps checksums."""
     return ObjectInfo(
         key=key,
@@ -68,18 +61,18 @@ def written(key: str, size: int, answer: Answer, options: WriteOptions) -> Objec
     )
 
 
-def described(key: str, answer: Answer, bucket: str, size: int, *, md5: bool) -> ObjectInfo:
+def described(key: str, answer: Reply, bucket: str, size: int, *, md5: bool) -> ObjectInfo:
     """Describe an object by the answer to HEAD or GET.
 
     :param md5: whether an ETag that looks like an MD5 is taken for one
     """
-    metadata: dict[str, str] = {str(name).lower(): str(value) for name, value in answer.get("Metadata", {}).items()}
+    metadata = answer.metadata
     return ObjectInfo(
         key=key,
         size=size,
         content_type=answer.get("ContentType", ""),
         etag=etag_of(answer),
-        modified=in_utc(answer.get("LastModified")),
+        modified=answer.modified,
         metadata=metadata,
         headers={ours: str(answer[theirs]) for ours, theirs in _HEADERS.items() if answer.get(theirs)},
         digests=_digests(answer, bucket, metadata, md5=md5),
@@ -87,7 +80,7 @@ def described(key: str, answer: Answer, bucket: str, size: int, *, md5: bool) ->
     )
 
 
-def _checksums(answer: Answer) -> dict[str, str]:
+def _checksums(answer: Members) -> dict[str, str]:
     """Return the checksums of the whole content. :seealso: Amazon S3 User Guide, "Checking object integrity"."""
     found: dict[str, str] = {}
     if answer.get("ChecksumType", "FULL_OBJECT") != "COMPOSITE":
@@ -98,7 +91,7 @@ def _checksums(answer: Answer) -> dict[str, str]:
     return found
 
 
-def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str], *, md5: bool) -> dict[str, str]:
+def _digests(answer: Members, bucket: str, metadata: Mapping[str, str], *, md5: bool) -> dict[str, str]:
     """Return the hashes of the whole content that are certain."""
     found = _checksums(answer)
     # What is recorded is certain on every service.
@@ -107,13 +100,13 @@ def _digests(answer: Answer, bucket: str, metadata: Mapping[str, str], *, md5: b
     return found
 
 
-def sizes(answer: Answer, *, partial: bool) -> tuple[int | None, int]:
+def sizes(answer: Reply, *, partial: bool) -> tuple[int | None, int]:
     """Return the bytes that the body of an answer to GET has and those of the object, as far as the answer tells.
 
     :param partial: it holds a range
     :return: ``None`` and -1 for what it does not tell
     """
-    length: int | None = answer.get("ContentLength")
+    length = answer.length
     if not partial:
         return length, -1 if length is None else length
     found = _range_of(answer)
@@ -123,18 +116,18 @@ def sizes(answer: Answer, *, partial: bool) -> tuple[int | None, int]:
     return promised if length is None else min(promised, length), -1 if found[3] == "*" else int(found[3])
 
 
-def is_partial(answer: Answer) -> bool:
+def is_partial(answer: Reply) -> bool:
     """Return whether an answer to GET holds a range; rclone's server gives ranges with a status of 200."""
-    return answer["ResponseMetadata"]["HTTPStatusCode"] == 206 or _range_of(answer) is not None
+    return answer.status == 206 or _range_of(answer) is not None
 
 
-def first_byte(answer: Answer) -> int | None:
+def first_byte(answer: Reply) -> int | None:
     """Return where a partial answer begins; ``None`` when it does not tell."""
     found = _range_of(answer)
     return None if found is None else int(found[1])
 
 
-def _range_of(answer: Answer) -> re.Match[str] | None:
+def _range_of(answer: Reply) -> re.Match[str] | None:
     return _RANGE.fullmatch(answer.get("ContentRange") or "")
 
 

@@ -42,6 +42,8 @@ class S3Settings(Settings):
         directory at a time; ``auto`` knows some services and looks at the others before it relies on their order
     :param addressing: ``path`` (default with an ``endpoint``) or ``virtual`` (bucket in the host name)
     :param client: a ready boto3 client of S3, used as it is
+    :param transport: ``http`` sends by the HTTP client of this library, ``sdk`` by botocore's; ``auto`` takes the
+        first wherever it can do what is asked for
     :param sse: server-side encryption: ``AES256``, ``aws:kms``, ``aws:kms:dsse``
     :param kms_key: key id or ARN for it
     :param storage_class: of what is written, such as ``STANDARD_IA``
@@ -64,6 +66,7 @@ class S3Settings(Settings):
     listing_order: str = option("text", "auto", choices=("auto", "bytes", "tree", "none"))
     addressing: str = option("text", "auto", choices=("auto", "path", "virtual"), aliases=("addressing_style",))
     client: Any = option("any", live=True)
+    transport: str = option("text", "auto", choices=("auto", "http", "sdk"))
     sse: str = option("text", aliases=("server_side_encryption",))
     kms_key: str = option("text", aliases=("kms_key_id",))
     storage_class: str = option("text")

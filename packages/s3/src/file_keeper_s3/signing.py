@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from file_keeper import exc
 from file_keeper.backend import SignAction, SignedRequest, SignOptions
 
-from .transport import Clients
+from .sdk import Clients
 
 LONGEST = 7 * 24 * 3600
 """Seconds that a signature of version 4 can be valid."""

@@ -1,201 +1,122 @@
-"""The clients of one storage: made when first needed, once a process, and the one place where a request is made."""
-
-# boto3 and botocore ship no types: what they give is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+"""Which of the two senders a storage uses, and what they have in common."""
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import re
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from file_keeper import exc
-from file_keeper.backend import refuse_redirect, require_secure, stranger
+from file_keeper.backend.http import is_supported
 from file_keeper.types import Buffer
 
-from .bodies import RequestBody
-from .settings import S3Settings, make_client, make_session, service_at
+from .http import HTTPSender
+from .reply import Reply
+from .sdk import Clients, SDKSender
+from .settings import EXPRESS, S3Settings
 
 
-class Clients:
-    """botocore's clients, by what they are for.
+class Transport:
+    """Sends the requests of one bucket, by the client of our own or by the SDK.
 
-    :param given: with references in it; they are read when a client is made
+    :param clients: botocore's, which are made only where they are needed
     """
 
-    def __init__(self, given: S3Settings):
-        self._given = given
-        self._made: dict[str, Any] = {}
-        self._session: Any = None
-        self._settings: S3Settings | None = None
+    def __init__(self, clients: Clients, bucket: str):
+        self._clients = clients
+        self._bucket = bucket
+        self._sender: HTTPSender | SDKSender | None = None
+        self._address = ""
         self._lock = threading.Lock()
 
     @property
-    def settings(self) -> S3Settings:
-        """The settings with their references read."""
-        if self._settings is None:
-            resolved = self._given.resolve()
-            if resolved is not self._given:
-                resolved.validate()  # what the references gave
-            self._settings = resolved
-        return self._settings
-
-    @property
-    def main(self) -> Any:
-        """The client that requests are made with."""
-        return self._made.get("main") or self._make("main", self._make_main)
+    def kind(self) -> str:
+        """``"http"`` or ``"sdk"``: which one is used."""
+        return self._made().kind
 
     @property
     def address(self) -> str:
         """Where the service is."""
-        return str(self.main.meta.endpoint_url)
+        if not self._address:
+            settings = self._clients.settings
+            self._address = (settings.endpoint if settings.client is None else "") or self._clients.address
+        return self._address
 
-    @property
-    def links(self) -> Any:
-        """The client that signs addresses: of the public endpoint, if there is one.
+    def request(self, operation: str, body: Buffer | None = None, /, **params: Any) -> Reply:
+        """Make a request of an operation of S3.
 
-        Never one that was given: botocore's default is a signature of version 2, which conditions are no part of.
+        :param params: by the names of the API Reference
+        :raises Refusal: the service says no
+        :raises ConnectionError: there was no answer, or not one of the service
         """
-        if not self.settings.public_endpoint and self.settings.client is None:
-            return self.main
-        return self._made.get("links") or self._make("links", lambda: self._public(plain=False))
+        sender = self._sender or self._made()
+        return sender.request(operation, body, **params)
 
-    @property
-    def plain(self) -> Any:
-        """The client that makes addresses without a signature."""
-        return self._made.get("plain") or self._make("plain", lambda: self._public(plain=True))
-
-    def request(self, operation: str, body: Buffer | None, /, **params: Any) -> Any:
-        """Make a request of an operation."""
-        if body is not None:
-            params["Body"] = RequestBody(body)
-        return getattr(self.main, operation)(**params)
-
-    def _make(self, name: str, make: Callable[[], Any]) -> Any:
-        # botocore's loaders are shared by the clients of a session and not safe while one is made.
+    def _made(self) -> HTTPSender | SDKSender:
         with self._lock:
-            client = self._made.get(name)
-            if client is None:
-                client = self._made[name] = make()
-            return client
-
-    def _make_main(self) -> Any:
-        settings = self.settings
-        if settings.client is not None:
-            return settings.client
-        client = make_client(self._own_session(), settings)
-        url = str(client.meta.endpoint_url)
-        ambient = not settings.key and not settings.anonymous
-        try:
-            require_secure(service_at(url), url, ambient=ambient, insecure=settings.insecure)
-        except exc.FilesError:
-            client.close()
-            raise
-        return _tuned(client)
-
-    def _public(self, *, plain: bool) -> Any:
-        public = self.settings.public_endpoint
-        if public:
-            # What a reverse proxy serves below a path reaches the service without it: it is not signed.
-            parts = urlsplit(public)
-            public = f"{parts.scheme}://{parts.netloc}"
-        elif self.settings.client is not None:
-            public = str(self.settings.client.meta.endpoint_url)
-        return make_client(self._own_session(), self.settings, public, plain=plain)
-
-    def _own_session(self) -> Any:
-        if self._session is None:
-            self._session = make_session(self.settings)
-        return self._session
+            if self._sender is None:
+                settings = self._clients.settings
+                if _needs_sdk(settings):
+                    self._sender = SDKSender(self._clients, self._bucket)
+                else:
+                    self._sender = HTTPSender(self._clients, self._bucket)
+            return self._sender
 
     def after_fork(self) -> None:
-        """Drop the parent's sockets and locks without touching them."""
+        """Make the sender anew in the child."""
         self._lock = threading.Lock()
-        self._made, self._session, self._settings = {}, None, None
+        if self._sender is not None:
+            self._sender.after_fork()
 
     def close(self) -> None:
-        """Close what was made here; a client that was given is its giver's."""
-        made, self._made = self._made, {}
-        self._session = self._settings = None
-        for client in made.values():
-            if client is not self._given.client:
-                client.close()
+        """Give back what was made here."""
+        with self._lock:
+            sender, self._sender, self._address = self._sender, None, ""
+        if sender is not None:
+            sender.close()
 
 
-SIGNER = "file-keeper-s3v4"
-"""The name of botocore's own signature of version 4 where its CRT has taken the place of it."""
+_KNOWN = frozenset(
+    ("s3", "retries", "connect_timeout", "read_timeout", "max_pool_connections", "tcp_keepalive", "region_name",
+     "request_checksum_calculation", "response_checksum_validation", "parameter_validation", "proxies")
+)  # fmt: skip
+_KNOWN_S3 = frozenset(("addressing_style", "payload_signing_enabled"))
 
 
-def _tuned(client: Any) -> Any:
-    from botocore import handlers
-    from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth
+def _needs_sdk(settings: S3Settings) -> bool:
+    """Return whether only botocore does what the settings ask for.
 
-    # The signer of the CRT reads a body 4 KiB at a time, through Python: half as much again as hashing it.
-    signers: dict[str, Any] = AUTH_TYPE_MAPS
-    signers.setdefault(SIGNER, S3SigV4Auth)
-    events = client.meta.events
-    if client.meta.endpoint_url.startswith("http://"):
-        for operation in ("PutObject", "UploadPart"):
-            events.register(f"choose-signer.s3.{operation}", _signer)
-    # Our bodies are at hand: waiting for "100 Continue" costs each upload a round trip and saves it nothing.
-    events.unregister("before-call.s3", handlers.add_expect_header)
-    for operation in ("DeleteObjects", "PutObjectTagging"):
-        events.register(f"before-sign.s3.{operation}", _with_md5)
-    # botocore takes each success that it cannot read for a failure of S3, whoever gave it: here it is told apart.
-    if (handler := getattr(handlers, "_handle_200_error", None)) is not None:
-        events.unregister("before-parse.s3.*", handler)
-    url = str(client.meta.endpoint_url)
-    events.register("before-parse.s3", _error_within_200)
-    events.register("before-parse.s3", functools.partial(_check_redirect, url))
-    events.register("before-parse.s3", functools.partial(_refuse_page, service_at(url)))
-    return client
-
-
-_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
-
-
-def _error_within_200(response_dict: Any, **_: Any) -> None:
-    """Make a failure of an error within an answer of 200; API Reference, CopyObject and CompleteMultipartUpload."""
-    body = response_dict["body"]
-    if response_dict["status_code"] == 200 and isinstance(body, bytes) and _ERROR.match(body):
-        response_dict["status_code"] = 500
-
-
-def _refuse_page(service: str, response_dict: Any, operation_model: Any, **_: Any) -> None:
-    """Refuse a page for people, as long as its headers tell who sent it: the parser's error does not."""
-    status, headers, body = response_dict["status_code"], response_dict["headers"], response_dict["body"]
-    if status < 300 and isinstance(body, bytes) and body and "html" in headers.get("content-type", ""):
-        raise stranger(service, operation_model.name, status, headers, "it is a page for people")
-
-
-def _check_redirect(url: str, response_dict: Any, **_: Any) -> None:
-    """Refuse a redirect, unless it only names the region of the bucket.
-
-    botocore never goes where a redirect points to: it signs again for a region, once, at the same endpoint or at
-    Amazon's own. Where no region is named it would ask for that, and follow the answer to that question, and so on.
+    :raises InvalidStorageConfigurationError: ``http`` was asked for and cannot do it
     """
-    headers = response_dict["headers"]
-    if response_dict["status_code"] not in (301, 302, 303, 307, 308) or headers.get("x-amz-bucket-region"):
-        return
-    if b"<Region>" not in (response_dict["body"] or b""):
-        raise refuse_redirect(service_at(url), url, str(headers.get("location") or ""), "endpoint")
+    if settings.transport == "sdk":
+        return True
+    why = _beyond_http(settings)
+    if why and settings.transport == "http":
+        raise exc.InvalidStorageConfigurationError(f"option 'transport': 'http' cannot do it: {why}; use 'sdk'")
+    return bool(why)
 
 
-def _signer(signature_version: Any, **_: Any) -> str | None:
-    return SIGNER if signature_version == "s3v4" else None
+def _beyond_http(settings: S3Settings) -> str:
+    """Return what the sender of our own does not do of what is asked for, ``""`` for nothing."""
+    if settings.client is not None:
+        return "a 'client' was given, with hooks of its own"
+    if settings.bucket.startswith("arn:") or settings.bucket.endswith(EXPRESS):
+        return f"the bucket {settings.bucket!r} has endpoints and signatures of its own kind"
+    if not isinstance(settings.config.get("retries", {}), Mapping):
+        return "'config' has 'retries' of another form"
+    unknown = [*(set(settings.config) - _KNOWN), *(set(settings.config.get("s3", {})) - _KNOWN_S3)]
+    if unknown:
+        return f"'config' has {', '.join(map(repr, sorted(unknown)))}"
+    if not is_supported(settings.proxies or settings.config.get("proxies") or None):
+        return "a proxy is not one of HTTP"
+    if "moto" in sys.modules and _is_patched():
+        return "botocore is patched by a mock"
+    return ""
 
 
-def _with_md5(request: Any, **_: Any) -> None:
-    """Add to a request the checksum that every service takes, old ones too, in place of botocore's CRC32."""
-    headers = request.headers
-    for name in [name for name in headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
-        del headers[name]
-    del headers["Content-MD5"]
-    digest = hashlib.md5(request.data or b"", usedforsecurity=False).digest()
-    headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")
+def _is_patched() -> bool:
+    """Return whether moto answers in the place of the network, as in a user's tests."""
+    models: Any = sys.modules.get("moto.core.models")
+    stubber = getattr(models, "botocore_stubber", None)
+    return bool(getattr(stubber, "enabled", False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import socket
 import ssl
@@ -28,10 +29,15 @@ from .proxies import Origin, Proxies, Proxy, proxy_for
 from .response import ChunkedResponse, Response
 
 EXPECT_FROM = 1 << 20
-"""Bytes of a body above which it is asked first whether it is wanted (``Expect: 100-continue``)."""
+"""Bytes of a body above which it is asked first whether it is wanted (``Expect: 100-continue``).
+
+Only until a connection has taken one: what asks for each body again waits for a round trip each time.
+"""
 
 IDLE_MAX = 60.0
 """Seconds that a connection is kept without use: most servers close it before."""
+
+log = logging.getLogger("file_keeper")
 
 _SAFE = ("GET", "HEAD")
 
@@ -84,7 +90,10 @@ class Client:
         self._idle: dict[Route, list[tuple[float, Connection]]] = {}
         self._routes: dict[Origin, Route] = {}
         self._unexpecting: set[Origin] = set()
+        self._unverified: set[Origin] = set()
         self._closed = False
+        # Not __del__: in a cycle the sockets might be finalized first, and warn that nobody closed them.
+        weakref.finalize(self, _close_all, self._idle)
 
     def request(
         self,
@@ -109,17 +118,16 @@ class Client:
         """
         views = [memoryview(each).cast("B") for each in body if len(each)] if body else []
         size = sum(map(len, views))
-        expect = size > EXPECT_FROM and origin not in self._unexpecting
         route = self._routes.get(origin) or self._route(origin)
-        head = _head(
-            method, route, target, headers, size if views or method in ("PUT", "POST") else None, expect=expect
-        )
+        framed = size if views or method in ("PUT", "POST") else None
         repeatable = method in _SAFE if again is None else again
         kept = True
         while True:
             connection = self._take(route) if kept else None
             kept = connection is not None
             connection = connection or self._connect(route)
+            expect = size > EXPECT_FROM and not connection.takes_bodies and origin not in self._unexpecting
+            head = _head(method, route, target, headers, framed, expect=expect)
             try:
                 found = connection.exchange(head, views, size, expect=expect)
             except LostError as error:
@@ -139,9 +147,9 @@ class Client:
                 self._unexpecting.add(origin)
                 if found.status == 417:
                     connection.close()
-                    expect = False
-                    head = _head(method, route, target, headers, size, expect=False)
                     continue
+            if size > EXPECT_FROM and found.status < 300:
+                connection.takes_bodies = True
             return self._answer(method, route, target, found, connection)
 
     def _answer(self, method: str, route: Route, target: str, found: Head, connection: Connection) -> Response:
@@ -217,6 +225,9 @@ class Client:
             raise
 
     def _secured(self, sock: socket.socket, origin: Origin) -> socket.socket:
+        if not self.config.verify and origin not in self._unverified:
+            self._unverified.add(origin)
+            log.warning("the certificates of %s are not verified: 'verify' is off", origin)
         context = tls.context_of(self.config.verify, self.config.certificate)
         sock.settimeout(self.config.timeout)
         try:
@@ -259,18 +270,18 @@ class Client:
         self._close_idle()
 
     def _close_idle(self) -> None:
-        for idle in list(self._idle.values()):
-            while idle:
-                with contextlib.suppress(IndexError):
-                    idle.pop()[1].close()
+        _close_all(self._idle)
 
     def after_fork(self) -> None:
         """Let go of the parent's connections: closing a descriptor here leaves them open there."""
         self._close_idle()
 
-    def __del__(self) -> None:
-        if hasattr(self, "_closed"):
-            self.close()
+
+def _close_all(connections: Mapping[Route, list[tuple[float, Connection]]]) -> None:
+    for idle in list(connections.values()):
+        while idle:
+            with contextlib.suppress(IndexError):
+                idle.pop()[1].close()
 
 
 class _Release:

@@ -54,15 +54,15 @@ class Connection:
     :param timeout: seconds without a byte in either direction
     """
 
-    __slots__ = ("_tls", "complete", "ignores_expect", "rest", "sock", "timeout", "used")
+    __slots__ = ("_tls", "complete", "ignores_expect", "rest", "sock", "takes_bodies", "timeout")
 
     def __init__(self, sock: socket.socket, timeout: float):
         self.sock = sock
         self.timeout = timeout
         self.rest = b""
         """Bytes that were read behind what was asked for."""
-        self.used = 0.0
-        """When it was last given back, in seconds of the monotonic clock."""
+        self.takes_bodies = False
+        """A large body was sent on it, and taken."""
         self.complete = True
         """The last request was sent whole: only then can another one follow."""
         self.ignores_expect = False
