@@ -75,6 +75,17 @@ class TestMotoOverTls(Short, Create, Read):
         return settings_of(moto_tls_server)
 
 
+@pytest.mark.full
+class TestMotoBySDK(Short, Conformance):
+    """By botocore's client, which ``transport: sdk`` asks for."""
+
+    emulator_gaps: ClassVar[dict[str, str]] = BEGAN | FORGIVES
+
+    @pytest.fixture
+    def storage_settings(self, moto_server: S3Server) -> dict[str, Any]:
+        return settings_of(moto_server, transport="sdk")
+
+
 @pytest.fixture(scope="module")
 def today(moto_server: S3Server) -> Iterator[StrictS3]:
     with StrictS3(moto_server) as front:

@@ -20,7 +20,6 @@ from file_keeper import exc
 from file_keeper.backend import mark_unsent, refuse_redirect, require_secure, stranger
 from file_keeper.types import Buffer
 
-from .bodies import RequestBody, ResponseBody
 from .reply import Refusal, Reply
 from .settings import S3Settings, make_client, make_session, service_at
 from .sigv4 import Credentials
@@ -173,6 +172,8 @@ class SDKSender:
         from botocore import exceptions as boto
         from botocore.parsers import ResponseParserError
 
+        from .sdk_bodies import RequestBody
+
         if body is not None:
             params["Body"] = RequestBody(body)
         address = self._clients.address
@@ -220,6 +221,8 @@ def _reply(operation: str, answer: dict[str, Any]) -> Reply:
         answer["Names"] = [found.get("Prefix", "") for found in answer.pop("CommonPrefixes", ())]
     reply = Reply(int(meta.get("HTTPStatusCode") or 0), headers, answer)
     if body is not None:
+        from .sdk_bodies import ResponseBody
+
         reply.body = ResponseBody(body, reply.length)
     return reply
 
