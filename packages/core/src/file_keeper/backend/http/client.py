@@ -11,12 +11,13 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ... import exc
@@ -40,6 +41,10 @@ IDLE_MAX = 60.0
 log = logging.getLogger("file_keeper")
 
 _SAFE = ("GET", "HEAD")
+_WITH_BODY = ("PUT", "POST", "PATCH")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_known_names: set[str] = set()  # of headers, so that each is looked at once
+_KNOWN_MAX = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,11 +92,13 @@ class Client:
         self.config = config or Config()
         self.connections = connections
         self.users = 0
-        self._idle: dict[Route, list[tuple[float, Connection]]] = {}
+        self._idle: dict[Route, list[Connection]] = {}
         self._routes: dict[Origin, Route] = {}
         self._unexpecting: set[Origin] = set()
         self._unverified: set[Origin] = set()
         self._closed = False
+        self._home = object()
+        _clients.add(self)
         # Not __del__: in a cycle the sockets might be finalized first, and warn that nobody closed them.
         weakref.finalize(self, _close_all, self._idle)
 
@@ -119,7 +126,7 @@ class Client:
         views = [memoryview(each).cast("B") for each in body if len(each)] if body else []
         size = sum(map(len, views))
         route = self._routes.get(origin) or self._route(origin)
-        framed = size if views or method in ("PUT", "POST") else None
+        framed = size if views or method in _WITH_BODY else None
         repeatable = method in _SAFE if again is None else again
         kept = True
         while True:
@@ -135,6 +142,8 @@ class Client:
                 if kept and not error.answered and not error.timeout and (repeatable or not error.complete):
                     kept = False
                     continue
+                if tls.is_refusal(error.__cause__):
+                    raise mark_unsent(tls.failed(origin, error.__cause__)) from error
                 kind = exc.TimeoutError if error.timeout else exc.ConnectionError
                 raise kind(f"{origin}: {error}", retryable=True) from error
             except ProtocolError as error:
@@ -143,9 +152,9 @@ class Client:
             except BaseException:
                 connection.close()
                 raise
-            if connection.ignores_expect or (expect and found.status == 417):
+            if expect and (connection.ignores_expect or found.status == 417):
                 self._unexpecting.add(origin)
-                if found.status == 417:
+                if found.status == 417:  # the expectation was refused, not the request: RFC 9110, section 15.5.18
                     connection.close()
                     continue
             if size > EXPECT_FROM and found.status < 300:
@@ -154,7 +163,7 @@ class Client:
 
     def _answer(self, method: str, route: Route, target: str, found: Head, connection: Connection) -> Response:
         origin = route.origin
-        if found.status == 407:
+        if found.status == 407 and route.relayed:  # a server that says so itself is answered for by its backend
             connection.close()
             raise mark_unsent(_proxy_refused(route))
         try:
@@ -166,6 +175,8 @@ class Client:
         reusable = found.persistent and connection.complete
         release = _Release(self, route)
         if length is not None and length < 0:
+            if not found.minor or "content-length" in found.headers:  # RFC 9112, sections 6.1 and 6.3
+                reusable = False
             return ChunkedResponse(found, connection, release, where, reusable=reusable)
         return Response(found, connection, length, release, where, reusable=reusable)
 
@@ -179,21 +190,26 @@ class Client:
         idle = self._idle.get(route)
         while idle:
             try:
-                _, connection = idle.pop()
+                connection = idle.pop()
             except IndexError:  # another thread was faster
                 return None
-            if not connection.stale:
+            if connection.used > time.monotonic() - IDLE_MAX and not connection.stale:
                 return connection
             connection.close()
         return None
 
     def _give_back(self, route: Route, connection: Connection) -> None:
-        now = time.monotonic()
+        if connection.home is not self._home:  # it is the parent's, and this the process that was forked
+            connection.close()
+            return
+        now = connection.used = time.monotonic()
         idle = self._idle.setdefault(route, [])
-        idle.append((now, connection))
-        if len(idle) > self.connections or idle[0][0] < now - IDLE_MAX:
-            with contextlib.suppress(IndexError):
-                idle.pop(0)[1].close()
+        idle.append(connection)
+        try:
+            if len(idle) > self.connections or idle[0].used < now - IDLE_MAX:
+                idle.pop(0).close()
+        except IndexError:  # other threads took them
+            pass
         if self._closed:
             self._close_idle()
 
@@ -208,8 +224,8 @@ class Client:
         except TimeoutError as error:
             message = f"{first}: no connection within {self.config.timeout:g} seconds"
             raise mark_unsent(exc.TimeoutError(message, retryable=True)) from error
-        except (OSError, UnicodeError) as error:
-            what = "has no address" if isinstance(error, socket.gaierror | UnicodeError) else "cannot be reached"
+        except (OSError, ValueError, OverflowError) as error:
+            what = "has no address" if isinstance(error, socket.gaierror | ValueError) else "cannot be reached"
             said = getattr(error, "strerror", None) or error
             raise mark_unsent(exc.ConnectionError(f"{first} {what} ({said})", retryable=True)) from error
         try:
@@ -219,7 +235,9 @@ class Client:
                 if route.proxy is not None:
                     self._tunnel(sock, route, route.proxy)
                 sock = self._secured(sock, route.origin)
-            return Connection(sock, self.config.timeout)
+            connection = Connection(sock, self.config.timeout)
+            connection.home = self._home
+            return connection
         except BaseException:
             sock.close()
             raise
@@ -231,9 +249,12 @@ class Client:
         context = tls.context_of(self.config.verify, self.config.certificate)
         sock.settimeout(self.config.timeout)
         try:
-            return context.wrap_socket(sock, server_hostname=origin.host)
+            # An end that TLS did not announce may be one that somebody else made: RFC 9112, section 9.8.
+            return context.wrap_socket(sock, server_hostname=origin.host, suppress_ragged_eofs=False)
         except ssl.SSLError as error:
             raise mark_unsent(tls.failed(origin, error)) from error
+        except ValueError as error:
+            raise mark_unsent(exc.ConnectionError(f"{origin} has a name that TLS cannot prove ({error})")) from error
         except TimeoutError as error:
             message = f"{origin}: TLS was not agreed within {self.config.timeout:g} seconds"
             raise mark_unsent(exc.TimeoutError(message, retryable=True)) from error
@@ -248,9 +269,11 @@ class Client:
         known = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
         connection = Connection(sock, self.config.timeout)
         try:
-            found = connection.exchange(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{known}\r\n".encode(), (), 0)
+            head = _encoded(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{known}", 3 if known else 2)
+            found = connection.exchange(head, (), 0)
         except (LostError, ProtocolError) as error:
-            raise mark_unsent(exc.ConnectionError(f"the proxy {proxy.origin}: {error}", retryable=True)) from error
+            kind = exc.TimeoutError if isinstance(error, LostError) and error.timeout else exc.ConnectionError
+            raise mark_unsent(kind(f"the proxy {proxy.origin}: {error}", retryable=True)) from error
         if found.status == 407:
             raise mark_unsent(_proxy_refused(route))
         if found.status // 100 != 2 or connection.rest:
@@ -273,15 +296,19 @@ class Client:
         _close_all(self._idle)
 
     def after_fork(self) -> None:
-        """Let go of the parent's connections: closing a descriptor here leaves them open there."""
+        """Let go of the parent's connections: closing a descriptor here leaves them open there.
+
+        Those in use have another home from now on, so none of them comes back into the pool.
+        """
         self._close_idle()
+        self._home = object()
 
 
-def _close_all(connections: Mapping[Route, list[tuple[float, Connection]]]) -> None:
+def _close_all(connections: Mapping[Route, list[Connection]]) -> None:
     for idle in list(connections.values()):
         while idle:
             with contextlib.suppress(IndexError):
-                idle.pop()[1].close()
+                idle.pop().close()
 
 
 class _Release:
@@ -303,9 +330,9 @@ class _Release:
 def _head(
     method: str, route: Route, target: str, headers: Mapping[str, str], size: int | None, *, expect: bool
 ) -> bytes:
-    """Put a head together.
+    """Put a head together (RFC 9112, sections 3 to 5; what of them is checked: RFC 9110, section 5.5).
 
-    :raises StorageDataError: something in it would be read as another line
+    :raises StorageDataError: something in it would be read as another line, or as another part of its line
     """
     lines = [f"{method} {f'{route.origin}{target}' if route.relayed else target} HTTP/1.1\r\nHost: "
              f"{route.origin.authority}\r\n"]  # fmt: skip
@@ -320,9 +347,34 @@ def _head(
     if route.relayed and route.proxy is not None and route.proxy.authorization:
         lines.append(f"Proxy-Authorization: {route.proxy.authorization}\r\n")
         count += 1
-    text = "".join(lines)
-    if text.count("\n") != count or text.count("\r") != count or "\0" in text or " " in target:
-        raise exc.StorageDataError("a line break, a NUL or a blank stands where a request of HTTP can hold none")
+    if (
+        not method.isalpha()
+        or not (target.isascii() and target.isprintable())
+        or " " in target
+        or not (_known_names.issuperset(headers) or _are_names(headers))
+    ):
+        raise exc.StorageDataError(
+            "the method, the target or the name of a header holds a character that a request of HTTP cannot hold there"
+        )
+    return _encoded("".join(lines), count)
+
+
+def _are_names(headers: Iterable[str]) -> bool:
+    """Return whether headers can be called so (RFC 9110, section 5.1), and remember that."""
+    if not all(map(_NAME.fullmatch, headers)):
+        return False
+    if len(_known_names) < _KNOWN_MAX:
+        _known_names.update(headers)
+    return True
+
+
+def _encoded(text: str, count: int) -> bytes:
+    """Return a head of so many lines, its end included.
+
+    :raises StorageDataError: it has others, or a character that none can have
+    """
+    if text.count("\n") != count or text.count("\r") != count or "\0" in text:
+        raise exc.StorageDataError("a line break or a NUL stands where a request of HTTP can hold none")
     try:
         return f"{text}\r\n".encode("latin-1")
     except UnicodeEncodeError as error:
@@ -339,6 +391,7 @@ def _proxy_refused(route: Route) -> exc.FilesError:
 
 # -- shared by storages -----------------------------------------------------------------------------------------------
 
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _shared: weakref.WeakValueDictionary[Config, Client] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -368,7 +421,7 @@ def release(client: Client) -> None:
 def _forked() -> None:
     global _lock
     _lock = threading.Lock()
-    for client in list(_shared.values()):
+    for client in list(_clients):
         client.after_fork()
 
 

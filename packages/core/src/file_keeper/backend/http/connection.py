@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -10,7 +11,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from .head import HEAD_MAX, Head, ProtocolError, parse
+from . import tls
+from .head import Head, ProtocolError, check_begun, parse
 
 READ = 64 << 10
 """Bytes asked of a socket at a time while a head is read."""
@@ -25,7 +27,12 @@ CONTINUE_WAIT = 1.0
 """Seconds that a 100 (Continue) is waited for: RFC 9110, section 10.1.1, wants that to end."""
 
 INTERIM_MAX = 20
-"""Interim answers (1xx) to one request."""
+"""Interim answers (1xx) to one request: RFC 9110, section 15.2, sets no bound."""
+
+LAST_WORDS = 1.0
+"""Seconds that an answer is looked for behind a connection that broke while a request was sent."""
+
+_BUFFERS_MAX = 64  # given to one call: systems take 1,024 at most
 
 _KERNEL_KEEPS_TIME = sys.platform in ("linux", "darwin")
 _NO_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
@@ -54,7 +61,9 @@ class Connection:
     :param timeout: seconds without a byte in either direction
     """
 
-    __slots__ = ("_tls", "complete", "ignores_expect", "rest", "sock", "takes_bodies", "timeout")
+    __slots__ = (
+        "_interims", "_tls", "complete", "home", "ignores_expect", "rest", "sock", "takes_bodies", "timeout", "used",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, timeout: float):
         self.sock = sock
@@ -67,6 +76,11 @@ class Connection:
         """The last request was sent whole: only then can another one follow."""
         self.ignores_expect = False
         """No 100 (Continue) came though it was asked for."""
+        self.home: object = None
+        """The pool that it may go back to."""
+        self.used = 0.0
+        """When it was last given back, in seconds of the monotonic clock."""
+        self._interims = 0
         self._tls = isinstance(sock, ssl.SSLSocket)
         self._block()
 
@@ -101,6 +115,7 @@ class Connection:
         :raises ProtocolError: when something else than HTTP/1.1 comes
         """
         self.complete = self.ignores_expect = False
+        self._interims = 0
         try:
             found = self._send(head, body, size, expect=expect)
         except OSError as error:
@@ -113,7 +128,7 @@ class Connection:
     def _send(self, head: bytes, body: Sequence[memoryview], size: int, *, expect: bool) -> Head | None:
         """Send a request; return the head of an answer that came meanwhile."""
         if size <= JOINED:
-            if size and not self._tls and hasattr(self.sock, "sendmsg"):
+            if size and not self._tls and len(body) <= _BUFFERS_MAX and hasattr(self.sock, "sendmsg"):
                 sent = self.sock.sendmsg((head, *body))
                 if sent < len(head) + size:
                     self.sock.sendall(b"".join((head, *body))[sent:])
@@ -122,16 +137,11 @@ class Connection:
             self.complete = True
             return None
         self.sock.sendall(head)
-        if expect:
-            if _poll(self.sock, _IN, min(CONTINUE_WAIT, self.timeout)):
-                found = self._read_head(interim=True)
-                if found.status != 100:
-                    return found
-            else:
-                self.ignores_expect = True
         if self._tls:
             self.sock.settimeout(0)
         try:
+            if expect and (found := self._wait_to_continue()) is not None:
+                return found
             for view in body:
                 if (found := self._send_large(view)) is not None:
                     return found
@@ -141,31 +151,53 @@ class Connection:
         self.complete = True
         return None
 
+    def _wait_to_continue(self) -> Head | None:
+        """Wait for 100 (Continue), not for long; return the final answer that came instead.
+
+        What TLS sends of its own, as its tickets, is no answer: the socket is readable then, and there is nothing.
+        """
+        limit = time.monotonic() + min(CONTINUE_WAIT, self.timeout)
+        while (left := limit - time.monotonic()) > 0 and _poll(self.sock, _IN, left):
+            if (found := self._early(interim=True)) is not None:
+                return None if found.status == 100 else found
+        self.ignores_expect = True
+        return None
+
     def _send_large(self, view: memoryview) -> Head | None:
-        """Send a buffer without waiting in a call that cannot see an answer."""
+        """Send a buffer without waiting in a call that cannot see an answer (RFC 9112, section 9.5)."""
         start, size = 0, len(view)
         wanted = _IN | _OUT
+        limit = 0.0
         while start < size:
             ready = _poll(self.sock, wanted, self.timeout)
             if not ready:
                 raise TimeoutError("nothing could be sent")
-            if ready & ~_OUT and (found := self._early()) is not None:
-                return found
+            if ready & ~_OUT:
+                if (found := self._early()) is not None:
+                    return found
+                # A server that only talks takes nothing either.
+                now = time.monotonic()
+                limit = limit or now + self.timeout
+                if now > limit:
+                    raise TimeoutError("nothing could be sent")
             try:
                 start += (
                     self.sock.send(view[start : start + SLICE])
                     if self._tls
                     else self.sock.send(view[start : start + SLICE], _NO_WAIT)
                 )
-                wanted = _IN | _OUT
+                wanted, limit = _IN | _OUT, 0.0
             except ssl.SSLWantReadError:
                 wanted = _IN
             except (BlockingIOError, ssl.SSLWantWriteError):
                 wanted = _IN | _OUT
         return None
 
-    def _early(self) -> Head | None:
-        """Read what comes while a body is sent; return the head of a final answer when it is complete."""
+    def _early(self, *, interim: bool = False) -> Head | None:
+        """Read what comes while a body is sent; return the head of a final answer when it is complete.
+
+        :param interim: a 100 (Continue) is asked for too
+        """
         try:
             data = self.sock.recv(READ) if self._tls else self.sock.recv(READ, _NO_WAIT)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -173,66 +205,69 @@ class Connection:
         if not data:
             raise ConnectionResetError("the server closed the connection while the body was sent")
         self.rest += data
-        return self._head_in_rest()
-
-    def _head_in_rest(self) -> Head | None:
-        """Take the first final head out of what was read, if it is there whole."""
-        while (end := self.rest.find(b"\r\n\r\n")) >= 0:
-            found = parse(self.rest[: end + 2])
-            self.rest = self.rest[end + 4 :]
-            if found.status >= 200:
-                return found
-        if len(self.rest) > HEAD_MAX:
-            raise ProtocolError(f"the head of the answer is longer than {HEAD_MAX} bytes")
-        return None
+        return self._take_head(interim=interim)
 
     def _last_words(self) -> Head | None:
-        """Return the answer that a server gave before it closed the connection in the middle of a request."""
+        """Return the answer that a server gave before it closed the connection in the middle of a request.
+
+        :raises LostError: it says that TLS is not agreed after all
+        """
+        timeout, self.timeout = self.timeout, min(LAST_WORDS, self.timeout)
         try:
-            self.sock.settimeout(min(1.0, self.timeout))
+            self._block()
             return self._read_head()
-        except (OSError, LostError, ProtocolError):
+        except LostError as error:
+            if tls.is_refusal(error.__cause__):
+                raise
             return None
+        except (OSError, ProtocolError):
+            return None
+        finally:
+            self.timeout = timeout
+            with contextlib.suppress(OSError):
+                self._block()
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
-    def _read_head(self, *, interim: bool = False) -> Head:
-        """Read the head of an answer; those of interim ones are passed over.
+    def _take_head(self, *, interim: bool = False) -> Head | None:
+        """Take a head out of what was read, if it is there whole; interim ones are passed over (RFC 9110, 15.2).
 
-        :param interim: a 100 is what is waited for
+        :param interim: a 100 (Continue) is not
         """
-        data, self.rest = self.rest, b""
-        limit, count = 0.0, 0
+        rest = self.rest
+        while (end := rest.find(b"\r\n\r\n")) >= 0:
+            found = parse(rest[: end + 2])
+            self.rest = rest = rest[end + 4 :]
+            if found.status >= 200 or (interim and found.status == 100):
+                return found
+            self._interims += 1
+            if found.status == 101 or self._interims > INTERIM_MAX:
+                raise ProtocolError("the answer switches protocols, or is announced without an end")
+        check_begun(rest)
+        return None
+
+    def _read_head(self) -> Head:
+        """Read the head of an answer."""
+        limit = 0.0
         while True:
-            end = data.find(b"\r\n\r\n") if data else -1
-            if end >= 0:
-                found = parse(data[: end + 2])
-                data = data[end + 4 :]
-                count += 1
-                if found.status >= 200 or (interim and found.status == 100):
-                    self.rest = data
-                    return found
-                if found.status == 101 or count > INTERIM_MAX:
-                    raise ProtocolError("the answer switches protocols, or is announced without an end")
-                continue
-            if len(data) > HEAD_MAX:
-                raise ProtocolError(f"the head of the answer is longer than {HEAD_MAX} bytes")
-            if len(data) >= 9 and not data.startswith(b"HTTP/1."):
-                raise ProtocolError(f"the answer begins with {data[:40]!r}, which is not HTTP/1.1")
-            # A byte a second is no silence: a head has the time of one, however it comes.
-            now = time.monotonic() if data or count else 0.0
-            limit = limit or (now and now + self.timeout)
-            if now and now > limit:
-                raise LostError("the head of the answer did not come in time", answered=True,
-                                complete=self.complete, timeout=True)  # fmt: skip
+            if self.rest and (found := self._take_head()) is not None:
+                return found
+            answered = bool(self.rest) or self._interims > 0
+            if answered:
+                # A byte a second is no silence: a head has the time of one, however it comes.
+                now = time.monotonic()
+                limit = limit or now + self.timeout
+                if now >= limit or not _poll(self.sock, _IN, limit - now):
+                    raise LostError(f"the head of the answer did not come within {self.timeout:g} seconds",
+                                    answered=True, complete=self.complete, timeout=True)  # fmt: skip
             try:
                 more = self.sock.recv(READ)
             except OSError as error:
-                raise self._lost(error, answered=bool(data or count)) from error
+                raise self._lost(error, answered=answered) from error
             if not more:
-                raise LostError("the server closed the connection without an answer", answered=bool(data or count),
+                raise LostError("the server closed the connection without an answer", answered=answered,
                                 complete=self.complete)  # fmt: skip
-            data = data + more if data else more
+            self.rest += more
 
     def receive_into(self, buffer: memoryview) -> int:
         """Put the next bytes of the answer into a buffer; 0 when the server has closed the connection.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 HEAD_MAX = 64 << 10
 """Bytes of a head, interim answers apart: no service sends a tenth of that."""
 
-_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?\r\n")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n\0]*))?\r\n")
 _LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n\0]*)\r\n")
 _BODYLESS = frozenset((204, 304))
 
@@ -39,16 +39,38 @@ class Head(NamedTuple):
         return "close" not in options and (self.minor == 1 or "keep-alive" in options)
 
 
+def stranger(data: bytes) -> ProtocolError:
+    """Return the error for an answer that begins as none of HTTP/1.1 does.
+
+    A server that sends back what it gets is no reason to show a signature: nothing behind a question mark is shown.
+    """
+    return ProtocolError(f"the answer begins with {data[:40].partition(b'?')[0]!r}, which is not HTTP/1.1")
+
+
+def check_begun(data: bytes) -> None:
+    """Look at a head that has not come whole: whoever speaks something else is not waited for.
+
+    :raises ProtocolError: it cannot become one, or it is too long
+    """
+    if data[:7] != b"HTTP/1."[: len(data)]:
+        raise stranger(data)
+    if len(data) > HEAD_MAX:
+        raise ProtocolError(f"the head of the answer is longer than {HEAD_MAX} bytes")
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise ProtocolError("the head of the answer has a line that ends in a bare line feed")
+
+
 def parse(data: bytes) -> Head:
-    """Read a head, its last empty line left out.
+    """Read a head, its last empty line left out (RFC 9112, sections 4 and 5; names and values: RFC 9110, section 5).
 
     :param data: ends with the CRLF of its last line
-    :raises ProtocolError: for whatever RFC 9112 does not allow, folded lines included
+    :raises ProtocolError: for whatever RFC 9112 does not allow: folded lines too (section 5.2), a blank before the
+        colon (5.1), a bare CR (2.2)
     """
     text = data.decode("latin-1")
     first = _STATUS.match(text)
     if first is None:
-        raise ProtocolError(f"the answer begins with {text[:40]!r}, which is not HTTP/1.1")
+        raise stranger(data)
     start = first.end()
     lines = _LINE.findall(text, start)
     headers = {name.lower(): value.strip(" \t") for name, value in lines}
@@ -68,6 +90,9 @@ def parse(data: bytes) -> Head:
 
 def body_length(head: Head, method: str) -> int | None:
     """Return how many bytes follow; ``None`` to the end of the connection, -1 in chunks (RFC 9112, section 6.3).
+
+    Chunks win over a length, and no connection is used again behind both (:meth:`.client.Client.request`); a length
+    that is said twice alike is one (RFC 9110, section 8.6).
 
     :raises ProtocolError: when that cannot be told for certain
     """

@@ -28,11 +28,15 @@ class Origin(NamedTuple):
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
+            if host and not host.isascii():
+                host = host.encode("idna").decode()
         except ValueError:
             host = port = None
             parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not host:
-            raise exc.InvalidStorageConfigurationError(f"{url!r} is no address such as 'https://host.example'")
+        if parts.scheme not in ("http", "https") or not host or not host.isprintable() or " " in host:
+            # Neither a password nor a signature in it is shown.
+            shown = url.rpartition("@")[2].partition("?")[0]
+            raise exc.InvalidStorageConfigurationError(f"{shown!r} is no address such as 'https://host.example'")
         secure = parts.scheme == "https"
         return cls(secure, host, port or (443 if secure else 80))
 
@@ -93,7 +97,7 @@ def proxy_for(origin: Origin, proxies: Proxies) -> Proxy | None:
             f"the proxy for {origin} must have an address such as 'http://proxy.example:3128': set 'proxies', or "
             "'transport' to 'sdk' for a proxy of another kind"
         )
-    given = base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
+    given = base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else ""
     return Proxy(place, f"Basic {given}" if given else "")
 
 

@@ -1,4 +1,7 @@
-"""An answer: its head, and its body as it comes, by length, in chunks, or to the end of the connection."""
+"""An answer: its head, and its body as it comes, by length, in chunks, or to the end of the connection.
+
+RFC 9112, sections 6 to 8: less of a body than was promised is an error, never an end.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +52,9 @@ class Response:
         :raises ConnectionError: when the connection ends before the body does
         """
         left = self._left
-        if not left:
+        view = memoryview(buffer).cast("B")
+        if not left or not len(view):
             return 0
-        view = memoryview(buffer)
         count = self._receive_into(view if len(view) <= left else view[:left])
         self._account(count)
         return count
@@ -65,10 +68,7 @@ class Response:
             return self._rest()
         if not self._left or not size:
             return b""
-        try:
-            chunk = self._connection.receive(min(size, self._left, _BLOCK))
-        except LostError as error:
-            raise self._broken(error) from error
+        chunk = self._receive(min(size, self._left, _BLOCK))
         self._account(len(chunk))
         return chunk
 
@@ -116,24 +116,34 @@ class Response:
             return self._connection.receive_into(view)
         except LostError as error:
             raise self._broken(error) from error
+        except BaseException:  # nobody knows how much was read
+            self.close()
+            raise
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            return self._connection.receive(size)
+        except LostError as error:
+            raise self._broken(error) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _account(self, count: int) -> None:
         if not count:
-            endless, left = self.length is None, self._left
+            if self.length is not None:
+                raise self._broken(ProtocolError("the connection ended"))
             self.close()
-            if not endless:
-                raise exc.ConnectionError(
-                    f"{self.url}: the connection ended {left} bytes before the end of the body", retryable=True
-                )
             return
         self._left -= count
         if not self._left:
             self._end()
 
     def _broken(self, error: LostError | ProtocolError) -> exc.ConnectionError:
+        missing = "" if self.length is None else f" {self._left} bytes before the end of the body"
         self.close()
         kind = exc.TimeoutError if isinstance(error, LostError) and error.timeout else exc.ConnectionError
-        return kind(f"{self.url}: {error}", retryable=True)
+        return kind(f"{self.url}: {error}{missing}", retryable=True)
 
     def _end(self) -> None:
         self._left = 0
@@ -155,9 +165,9 @@ class ChunkedResponse(Response):
         self.length = None
 
     def readinto(self, buffer: Any, /) -> int:
-        if not self._left or not self._begun():
+        view = memoryview(buffer).cast("B")
+        if not self._left or not len(view) or not self._begun():
             return 0
-        view = memoryview(buffer)
         count = self._receive_into(view if len(view) <= self._chunk else view[: self._chunk])
         self._took(count)
         return count
@@ -167,10 +177,7 @@ class ChunkedResponse(Response):
             return self._rest()
         if not self._left or not size or not self._begun():
             return b""
-        try:
-            chunk = self._connection.receive(min(size, self._chunk, _BLOCK))
-        except LostError as error:
-            raise self._broken(error) from error
+        chunk = self._receive(min(size, self._chunk, _BLOCK))
         self._took(len(chunk))
         return chunk
 
@@ -200,6 +207,9 @@ class ChunkedResponse(Response):
                     raise ProtocolError("the body ends in trailers without an end")
         except (LostError, ProtocolError) as error:
             raise self._broken(error) from error
+        except BaseException:
+            self.close()
+            raise
         self._end()
         return False
 

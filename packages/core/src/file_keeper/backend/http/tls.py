@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ... import exc
 
@@ -27,8 +27,8 @@ def context_of(verify: Verify, certificate: str | tuple[str, str] | None = None)
     try:
         if path is None:
             context = ssl.create_default_context()
-            if verify and not _has_authorities():
-                context.load_verify_locations(_bundle())
+            if verify and not _has_authorities() and (bundle := _bundle()):
+                context.load_verify_locations(bundle)
         elif os.path.isdir(path):
             context = ssl.create_default_context(capath=path)
         else:
@@ -37,7 +37,8 @@ def context_of(verify: Verify, certificate: str | tuple[str, str] | None = None)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if certificate:
-            context.load_cert_chain(*((certificate,) if isinstance(certificate, str) else certificate))
+            file, key = (certificate, None) if isinstance(certificate, str) else certificate
+            context.load_cert_chain(file, key, _no_password)
     except (OSError, ssl.SSLError) as error:
         raise exc.InvalidStorageConfigurationError(
             f"TLS cannot be set up with {path or certificate or 'the authorities of the system'!r}: {error}"
@@ -62,6 +63,23 @@ def _bundle() -> str | None:
     return certifi.where()
 
 
+def _no_password() -> str:
+    """Refuse a key that is locked: OpenSSL would ask for its password at the terminal."""
+    raise ssl.SSLError("its key must not need a password")
+
+
+def is_refusal(error: BaseException | None) -> TypeGuard[ssl.SSLError]:
+    """Return whether a server says that it takes no client without a certificate, or not with this one.
+
+    In TLS 1.3 that comes behind the handshake, instead of an answer (RFC 8446, section 4.4.2.4).
+    """
+    return (
+        isinstance(error, ssl.SSLError)
+        and "_ALERT_" in (reason := error.reason or "")
+        and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+    )
+
+
 def failed(origin: Origin, error: ssl.SSLError) -> exc.ConnectionError:
     """Return the error for a handshake that failed, with its remedy."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -71,6 +89,11 @@ def failed(origin: Origin, error: ssl.SSLError) -> exc.ConnectionError:
             "of another host, must be replaced on the server"
         )
         return exc.ConnectionError(f"TLS failed: {why}. {remedy}")
+    if is_refusal(error):
+        return exc.ConnectionError(
+            f"TLS failed: {origin} refuses the certificate of this client, or wants one ({error.reason}): check the "
+            "client certificate, its end and who signed it"
+        )
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return exc.ConnectionError(f"TLS failed: {origin} does not speak it: check scheme and port of 'endpoint'")
     return exc.ConnectionError(f"TLS failed: {origin}: {error.reason or error}", retryable=True)
