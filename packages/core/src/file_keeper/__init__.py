@@ -20,6 +20,7 @@ from .registry import Registry, adapters, get_storage, list_adapters, make_stora
 from .settings import humanize_filesize, parse_filesize
 from .storage import SignedAction, SignedURL, Storage
 from .streams import HashingReader, IterableBytesReader
+from .syncing import SyncReport, sync
 from .upload import Upload, make_upload
 
 if _typing.TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "SignedAction",
     "SignedURL",
     "Storage",
+    "SyncReport",
     "Upload",
     "adapters",
     "exc",
@@ -46,6 +48,7 @@ __all__ = [
     "make_storage",
     "make_upload",
     "parse_filesize",
+    "sync",
     "types",
 ]
 

@@ -87,6 +87,12 @@ class AsyncStorage:
         found._threads = self._threads
         return found
 
+    def below(self, folder: str) -> AsyncStorage:
+        """Return a storage of what lies below a folder of this one. :raises LocationError: when it is no folder"""
+        found = self.storage.below(folder).aio
+        found._threads = self._threads
+        return found
+
     def supports(self, capability: Capability) -> bool:
         """Return whether this storage can do all of that."""
         return self.storage.supports(capability)

@@ -98,6 +98,10 @@ def _incoming_of(storage: Base) -> Base:
     return storage.incoming
 
 
+def _below(storage: Base, folder: str) -> Base:
+    return storage.below(folder)
+
+
 _alive: weakref.WeakSet[Base] = weakref.WeakSet()
 
 
@@ -113,14 +117,23 @@ if hasattr(os, "register_at_fork"):
 class Base:
     """What every part of a storage stands on: settings, backend, capabilities, keys, errors that say where."""
 
-    def __init__(self, name: str, settings: Settings, backend: Backend[Any], *, within: Base | None = None):
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        backend: Backend[Any],
+        *,
+        within: Base | None = None,
+        folder: str = INCOMING,
+    ):
         self.name = name
         self.settings = settings
         self.backend = backend
         self._parent = within
+        self._folder = folder
         self._root = "" if settings.absolute_path else settings.path and settings.path + "/"
         if within is not None:
-            self._root = within._root + INCOMING
+            self._root = within._root + folder
         self._max_bytes = locations.MAX_KEY - len(self._root.encode())
         self._verbs: Backend[Any] = Retry(ErrorBoundary(backend))
         self._engine = Engine(self._verbs, settings)
@@ -189,7 +202,9 @@ class Base:
 
         :param wrap: gets the backend and gives one around it, see :class:`file_keeper.backend.Backend`
         """
-        return type(self)(self.name, self.settings, wrap(self.backend))
+        return type(self)(
+            self.name, self.settings, wrap(self.backend), within=self._parent, folder=self._folder
+        )  # fmt: skip
 
     @functools.cached_property
     def incoming(self) -> Self:
@@ -198,9 +213,24 @@ class Base:
         They lie under the reserved name. ``move_synthetic`` from there into this storage is done by the provider, as
         :meth:`move` is; ``cleanup_uploads`` removes those that nobody has moved.
         """
-        if self._parent is not None:
+        if self._parent is not None and self._folder == INCOMING:
             return self
         return type(self)(self.name, self.settings, self.backend, within=self)
+
+    def below(self, folder: str) -> Self:
+        """Return a storage of what lies below a folder of this one, over the same connections.
+
+        Its locations are relative to the folder; none of them leads out of it.
+
+        :param folder: such as ``reports/2026``; ``""`` is this storage itself
+        :raises LocationError: when it cannot be written to
+        """
+        folder = folder.removesuffix("/")
+        if not folder:
+            return self
+        with self._at("below", folder):
+            self._key(folder, writing=True)
+        return type(self)(self.name, self.settings, self.backend, within=self, folder=folder + "/")
 
     def initialize(self) -> None:
         """Create what is missing: the bucket, the container, the directory. What is there is fine."""
@@ -239,7 +269,8 @@ class Base:
         from ..registry import restore
 
         if self._parent is not None:
-            return _incoming_of, (self._parent,)
+            incoming = self._folder == INCOMING
+            return (_incoming_of, (self._parent,)) if incoming else (_below, (self._parent, self._folder))
         if live := self.settings.live():
             raise TypeError(f"storage {self.name!r} cannot be pickled: its option {live!r} is of this process alone")
         if type(self.backend).settings_type is not type(self.settings):
