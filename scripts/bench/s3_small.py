@@ -1,22 +1,43 @@
-"""S3: puts and gets of 4 KiB by one thread and by sixteen, and a listing, next to boto3 on one sink.
+"""S3: puts and gets of 4 KiB by one thread and by sixteen, and a listing, next to boto3 and obstore on one sink.
 
-python -m uv run python scripts/bench s3_small
+python -m uv run --with obstore python scripts/bench s3_small
 BENCH_COUNT=500 BENCH_RUNS=1 ...             less
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from _measure import interleaved
-from _sink import started
+from _sink import CLIENT, Sink, started
 from file_keeper import make_storage
 
 BODY = bytes(4096)
 KEYS = 100_000
+
+
+def obstore_of(sink: Sink) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
+    """What obstore does on the same sink; nothing where it is not installed."""
+    if importlib.util.find_spec("obstore") is None:
+        return {}, {}
+    peer: Any = importlib.import_module("obstore")
+    store: Any = importlib.import_module("obstore.store").S3Store(
+        "bench", endpoint=sink.url, access_key_id=CLIENT["key"], secret_access_key=CLIENT["secret"],
+        region=CLIENT["region"], client_options={"allow_http": True}, virtual_hosted_style_request=False,
+    )  # fmt: skip
+
+    def listing() -> int:
+        return sum(len(page) for page in peer.list(store, "list/", chunk_size=1000))
+
+    return {
+        "obstore put": lambda: peer.put(store, "new/4k", BODY, use_multipart=False),
+        "obstore get": lambda: bytes(peer.get(store, "4k").bytes()),
+        "obstore head": lambda: peer.head(store, "4k"),
+    }, {"obstore": listing}
 
 
 def main() -> None:
@@ -28,6 +49,7 @@ def main() -> None:
     ):
         boto: Any = sink.boto3()
         backend = storage.backend
+        peers, list_peers = obstore_of(sink)
         try:
             one: dict[str, Callable[[], object]] = {
                 "boto3 put_object": lambda: boto.put_object(Bucket="bench", Key="new/4k", Body=BODY),
@@ -35,6 +57,7 @@ def main() -> None:
                 "upload, crc32c": lambda: crc.upload("new/4k", BODY),
                 "boto3 get_object": lambda: boto.get_object(Bucket="bench", Key="4k")["Body"].read(),
                 "content": lambda: storage.content("4k"),
+                **peers,
                 "boto3 head_object": lambda: boto.head_object(Bucket="bench", Key="4k"),
                 "analyze": lambda: storage.analyze("4k"),
                 "backend.head": lambda: backend.head("4k"),
@@ -67,7 +90,8 @@ def main() -> None:
 
             assert list_boto() == list_ours() == KEYS
             print("listing: keys a second of CPU")
-            for name, (cpu, _) in interleaved({"boto3": list_boto, "files": list_ours}, runs).items():
+            listings = {"boto3": list_boto, "files": list_ours, **list_peers}
+            for name, (cpu, _) in interleaved(listings, runs).items():
                 print(f"{name:24} {KEYS / cpu:8.0f}")
         finally:
             boto.close()
