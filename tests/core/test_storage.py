@@ -154,7 +154,9 @@ def test_wrappers_have_every_verb() -> None:
             assert getattr(wrapper, verb) is not getattr(Backend, verb), (wrapper, verb)
     assert set(VERBS) == {*REQUIRED, *OPTIONAL}
     public = {name for name in vars(Backend) if not name.startswith("_")}
-    assert public - set(VERBS) == {"settings_type", "limits", "translate", "verbs", "client", "after_fork", "close"}
+    assert public - set(VERBS) == {
+        "settings_type", "limits", "translate", "verbs", "client", "neighbour", "after_fork", "close",
+    }  # fmt: skip
 
 
 # -- links ------------------------------------------------------------------------------------------------------------

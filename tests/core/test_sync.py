@@ -433,3 +433,48 @@ def test_s3_is_compared_by_etag_without_a_request_for_each_file(tmp_path: Path, 
         assert cloud.content("07.txt") == b"70"
         # Back onto the disk: the same proof the other way round.
         assert fk.sync(cloud, source).skipped == 30
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
+def test_between_two_buckets_of_one_service_no_byte_passes_through_here(kind: str, fresh_settings: Any) -> None:
+    with fk.make_storage("a", fresh_settings(kind)) as source, fk.make_storage("b", fresh_settings(kind)) as target:
+        assert source.full_path("x") != target.full_path("x") or source.settings.bucket != target.settings.bucket
+        for number in range(5):
+            source.upload(f"d/{number}.txt", b"text %d" % number, metadata={"n": str(number)})
+        source.upload("empty", b"")
+        source.upload("ü #?", b"odd", headers={"Cache-Control": "no-store"})
+        assert source.copies_to(target)
+        seen = Counting(source.backend)
+        written = Counting(target.backend)
+        report = fk.sync(source.wrapped(lambda _: seen), target.wrapped(lambda _: written))
+        assert (report.copied, report.failed, report.errors) == (7, 0, [])
+        assert (seen.counts["read"], written.counts["put"], written.counts["copy"]) == (0, 0, 7)
+        assert contents(target) == contents(source)
+        file = target.analyze("d/3.txt")
+        assert (file.metadata, file.hash) == ({"n": "3"}, hashlib.md5(b"text 3").hexdigest())
+        assert target.analyze("ü #?").headers == {"Cache-Control": "no-store"}
+        source.upload("d/3.txt", b"TEXT 3", overwrite=True)
+        source.remove("empty")
+        report = fk.sync(source, target, delete=True)
+        assert (report.copied, report.skipped, report.deleted) == (1, 5, 1)
+
+
+def test_other_rights_or_another_service_are_no_neighbours(fresh_settings: Any) -> None:
+    settings = fresh_settings("s3")
+    one, two = fk.make_storage("a", settings), fk.make_storage("b", {**settings, "key": "another"})
+    assert not one.copies_to(two)
+    assert not one.copies_to(memory())
+    assert one.copies_to(one.below("x"))
+    assert memory().below("a").copies_to(memory()) is False
+
+
+def test_within_one_storage_the_provider_copies() -> None:
+    storage = filled("a/1", "a/2")
+    seen = Counting(storage.backend)
+    counted = storage.wrapped(lambda _: seen)
+    assert fk.sync(counted.below("a"), counted.below("b")).copied == 2
+    assert (seen.counts["copy"], seen.counts["read"], seen.counts["put"]) == (2, 0, 0)
+    assert storage.content("b/2") == b"a/2"
+    assert fk.sync(counted.below("a"), counted.below("b")).skipped == 2
+    with pytest.raises(exc.ExistingFileError):
+        counted.below("a").copy_synthetic("1", "1", counted.below("b"), overwrite=False)

@@ -53,6 +53,9 @@ MiB = 1 << 20
 PAGE = 5_000
 """The most blobs that the service puts on one page."""
 
+_RIGHTS = ("account_name", "account_key", "account_url", "connection_string", "credential")
+"""Options that two containers have in common which one copy can reach."""
+
 BATCH = 256
 """The most subrequests that the service takes in one batch."""
 
@@ -99,6 +102,14 @@ class AzureBackend(Backend[AzureSettings]):
         self._built: _Client | None = None
         self._ended = blocks.Ended()
         self._verbs: frozenset[str] | None = None
+
+    def neighbour(self, other: Backend[Any]) -> str:
+        ours, theirs = self.settings, other.settings
+        if not isinstance(theirs, AzureSettings) or ours.client is not None or theirs.client is not None:
+            return ""
+        if ours.sas_token or theirs.sas_token or ours.anonymous or not isinstance(theirs.bucket, str):
+            return ""  # a signature may be of one container
+        return theirs.bucket if all(getattr(ours, name) == getattr(theirs, name) for name in _RIGHTS) else ""
 
     # -- client -----------------------------------------------------------------------------------------------------
 

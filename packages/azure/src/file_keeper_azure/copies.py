@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from azure.core.exceptions import AzureError, HttpResponseError
 from file_keeper import exc
@@ -151,18 +152,23 @@ class Copier:
 
     def _source(self, source: ObjectInfo) -> dict[str, str]:
         """Return the headers that name a source, let the service read it, and pin its version."""
-        address, headers = self.wire.address(source.key), dict[str, str]()
+        address, headers = self.wire.address(source.key, self._base(source)), dict[str, str]()
         if signature := self.wire.given_signature():
             address += f"?{signature}"
         elif token := self.signer.bearer():
             headers["x-ms-copy-source-authorization"] = f"Bearer {token}"
         elif self.signer.has_key:
             # The account's key, which a copy within one account is allowed by, is not enough for these requests.
-            address += f"?{self.signer.signature(source.key, 'r', SIGNED_SECONDS)}"
+            address += f"?{self.signer.signature(source.key, 'r', SIGNED_SECONDS, container=source.bucket)}"
         headers["x-ms-copy-source"] = address
         if source.etag:
             headers["x-ms-source-if-match"] = quoted(source.etag)
         return headers
+
+    def _base(self, source: ObjectInfo) -> str:
+        """Return the address of the container of a source."""
+        own = self.wire.base
+        return f"{own[: own.rfind('/')]}/{quote(source.bucket)}" if source.bucket else own
 
     def _pieces(self, sources: Sequence[ObjectInfo]) -> list[tuple[ObjectInfo, int, int]]:
         total = sum(source.size for source in sources)

@@ -58,11 +58,18 @@ class Signer:
         return hasattr(self._wire.credential, "account_key")
 
     def signature(
-        self, key: str, permission: str, duration: float, headers: Mapping[str, str | None] | None = None
+        self,
+        key: str,
+        permission: str,
+        duration: float,
+        headers: Mapping[str, str | None] | None = None,
+        *,
+        container: str = "",
     ) -> str:
         """Return the query that allows what `permission` says with a blob, for `duration` seconds from now.
 
         :param headers: ``content_type`` and ``content_disposition`` that an answer is to have
+        :param container: another one than that of this storage
         :raises UnsupportedOperationError: there is nothing to sign with, or it does not last so long
         """
         credential = self._wire.credential
@@ -88,7 +95,7 @@ class Signer:
                 "a link is signed with the name of the account, which its address does not tell: give 'account_name'"
             )
         named: dict[str, Any] = {"permission": permission, "expiry": expiry, **secret, **(headers or {})}
-        return generate_blob_sas(self._account, self._wire.name, key, **named)
+        return generate_blob_sas(self._account, container or self._wire.name, key, **named)
 
     def _delegation_key(self, now: datetime, expiry: datetime) -> UserDelegationKey:
         """Return a key that is valid until `expiry`; one request in some days."""

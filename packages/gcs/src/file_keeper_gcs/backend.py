@@ -54,6 +54,10 @@ CONNECTIONS = 64
 """Connections that are kept open at least, so that a program with many threads does not open one a request."""
 
 
+_RIGHTS = ("credentials_file", "credentials", "endpoint", "client_options", "client", "anonymous")
+"""Options that two buckets have in common which one rewrite can reach."""
+
+
 class GcsBackend(Backend[GcsSettings]):
     """Google Cloud Storage.
 
@@ -80,6 +84,12 @@ class GcsBackend(Backend[GcsSettings]):
     def __init__(self, settings: GcsSettings):
         super().__init__(settings)
         self.after_fork()
+
+    def neighbour(self, other: Backend[Any]) -> str:
+        ours, theirs = self.settings, other.settings
+        if not isinstance(theirs, GcsSettings):
+            return ""
+        return theirs.bucket if all(getattr(ours, name) == getattr(theirs, name) for name in _RIGHTS) else ""
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -256,7 +266,7 @@ class GcsBackend(Backend[GcsSettings]):
 
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         transport = self._transport
-        path = f"{transport.path(source.key)}/rewriteTo{transport.path(key, '')}"
+        path = f"{transport.path(source.key, bucket=source.bucket)}/rewriteTo{transport.path(key, '')}"
         params = records.conditions(options)
         if source.etag:
             params["ifSourceGenerationMatch"] = records.generation(source.etag)

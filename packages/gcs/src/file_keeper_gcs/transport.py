@@ -124,10 +124,10 @@ class Transport:
         """Who is asking."""
         return self.client._credentials
 
-    def path(self, key: str | None = None, start: str = "/storage/v1") -> str:
-        """Return the path of an object, or of the bucket's objects."""
+    def path(self, key: str | None = None, start: str = "/storage/v1", *, bucket: str = "") -> str:
+        """Return the path of an object, or of the bucket's objects; `bucket` is another one than its own."""
         tail = "" if key is None else f"/{quote(key, safe='')}"
-        return f"{start}/b/{quote(self.bucket, safe='')}/o{tail}"
+        return f"{start}/b/{quote(bucket or self.bucket, safe='')}/o{tail}"
 
     def request(self, operation: str, method: str, path: str, *args: Any, **options: Any) -> requests.Response:
         """Make a request as :meth:`exchange` does; return its answer."""

@@ -45,6 +45,9 @@ from .tags import Tags
 from .transport import Transport
 
 GiB = 1 << 30
+_RIGHTS = ("key", "secret", "session_token", "profile", "endpoint", "config", "client", "anonymous", "proxies")
+"""Options that two buckets have in common which one CopyObject can reach."""
+
 DELETE_MAX = 1000
 """Most keys of one DeleteObjects."""
 
@@ -123,6 +126,12 @@ class S3Backend(Backend[S3Settings]):
                 multipart, tags = Multipart(objects), Tags(objects)
                 self._made = Parts(endpoint, objects, multipart, Copies(self, objects, multipart, tags), tags)
             return self._made
+
+    def neighbour(self, other: Backend[Any]) -> str:
+        ours, theirs = self.settings, other.settings
+        if not isinstance(theirs, S3Settings) or "copy" not in self.verbs:
+            return ""
+        return theirs.bucket if all(getattr(ours, name) == getattr(theirs, name) for name in _RIGHTS) else ""
 
     def translate(self, error: Exception) -> exc.FilesError | None:
         return errors.translate(error, self.bucket)

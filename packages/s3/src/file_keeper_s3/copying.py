@@ -162,7 +162,7 @@ class Copies:
         )
 
     def _source(self, source: ObjectInfo) -> dict[str, Any]:
-        params: dict[str, Any] = {"CopySource": {"Bucket": self._objects.bucket, "Key": source.key}}
+        params: dict[str, Any] = {"CopySource": {"Bucket": source.bucket or self._objects.bucket, "Key": source.key}}
         if source.etag:
             params["CopySourceIfMatch"] = f'"{source.etag}"'
         return params
@@ -172,6 +172,8 @@ class Copies:
         status, code = error.status, error.code
         if code == "NoSuchBucket" or status not in (404, 412):
             return error
+        if any(source.bucket for source in sources):
+            return NotSupportedForObject("a condition failed in one of two buckets: reading and writing tells in which")
         for source in sources:
             try:
                 found = self._objects.head(source.key)
@@ -197,7 +199,7 @@ class Copies:
         params = attributes(options, self._settings)
         algorithm = ""
         if source is not None:
-            if source.noted and (tags := self._tags.read(source.key)):
+            if source.noted and not source.bucket and (tags := self._tags.read(source.key)):
                 params["Tagging"] = urlencode(tags)
             if self._endpoint.checksums.native:
                 algorithm = next((name for name in sorted(NATIVE) if name in source.digests), "")

@@ -152,6 +152,8 @@ class ObjectInfo:
     :param headers: those of :class:`WriteOptions`
     :param digests: of the **whole content** only, algorithm to lower-case hex
     :param noted: hashes are recorded beside the object (S3 tags) and ``read_digests`` would give them
+    :param bucket: another bucket of the same service that it lies in, as :meth:`Backend.neighbour` names it; only of a
+        source that ``copy`` is given
     """
 
     key: str
@@ -163,6 +165,7 @@ class ObjectInfo:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     noted: bool = False
+    bucket: str = ""
 
 
 Row: TypeAlias = tuple[str, int, str, datetime | None]
@@ -565,6 +568,14 @@ class Backend(ABC, Generic[S]):
     def client(self) -> Any:
         """The provider's own client, the way out for what the contract does not hold; ``None`` where there is none."""
         return None
+
+    def neighbour(self, other: Backend[Any]) -> str:
+        """Return the bucket of `other` if ``copy`` can read its objects on the server, ``""`` where it cannot.
+
+        That takes one service and the same rights; no request is made. ``copy`` is then given the source with its
+        ``bucket``, and may still raise :class:`NotSupportedForObject`.
+        """
+        return ""
 
     def after_fork(self) -> None:
         """Called in the child after a fork: drop clients, sockets and locks, they are the parent's."""

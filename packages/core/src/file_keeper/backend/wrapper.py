@@ -54,6 +54,11 @@ class Wrapper(Backend[Any]):
     def client(self) -> Any:
         return self.inner.client
 
+    def neighbour(self, other: Backend[Any]) -> str:
+        while isinstance(other, Wrapper):
+            other = other.inner
+        return self.inner.neighbour(other)
+
     def after_fork(self) -> None:
         self.inner.after_fork()
 

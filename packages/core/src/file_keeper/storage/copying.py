@@ -101,18 +101,31 @@ class Copying(Reading):
         return self._copied(source, key, file, location, overwrite)[1]
 
     def _copied(
-        self, source: str, key: str, file: FileOrLocation, location: str, overwrite: bool | FileData | None
+        self,
+        source: str,
+        key: str,
+        file: FileOrLocation,
+        location: str,
+        overwrite: bool | FileData | None,
+        neighbour: ObjectInfo | None = None,
     ) -> tuple[ObjectInfo, FileData]:
-        """Copy; return the source as it was seen, and the copy."""
+        """Copy; return the source as it was seen, and the copy.
+
+        :param neighbour: the source, where it lies in another bucket
+        :raises NotSupportedForObject: the provider does not copy that from another bucket
+        """
         if_absent, if_match = self._condition(overwrite)
         verbs = self._verbs.verbs
-        if "copy" in verbs and self._copies_all(if_absent, if_match):
+        if neighbour is None and "copy" in verbs and self._copies_all(if_absent, if_match):
             options = WriteOptions(if_absent=if_absent, if_match=if_match)
             with self._from(file):
                 info = self._verbs.copy(ObjectInfo(key=source, size=0), key, options)
             return ObjectInfo(key=source, size=info.size), self._describe(info, location)
-        with self._on(file):
-            info = self._verbs.head(source)
+        if neighbour is None:
+            with self._on(file):
+                info = self._verbs.head(source)
+        else:
+            info = neighbour
         digests = self._digests(info)
         wanted = self.settings.hashing_algorithm
         plain = self._attributes_of(info)
@@ -132,7 +145,9 @@ class Copying(Reading):
                 with self._from(file):
                     made = self._verbs.copy(info, key, options)
             except NotSupportedForObject:
-                pass  # the provider cannot, with this one: read and written, as without the verb
+                if neighbour is not None:
+                    raise
+                # the provider cannot, with this one: read and written, as without the verb
             else:
                 made = dataclasses.replace(
                     info,
@@ -142,6 +157,7 @@ class Copying(Reading):
                     metadata=options.metadata,
                     digests={**digests, **made.digests},
                     noted=False,
+                    bucket="",
                 )
                 return info, self._describe(made, location)
         plan = UploadRequest(
@@ -238,11 +254,56 @@ class Copying(Reading):
         overwrite: bool | FileData | None = None,
         progress: Progress | None = None,
     ) -> FileData:
-        """Copy a file of this storage to `location` in `destination`, through this machine, in bounded memory.
+        """Copy a file of this storage to `location` in `destination`, in bounded memory.
+
+        The provider copies where :meth:`copies_to` says so; else the content passes through this machine.
 
         :param progress: as for :meth:`upload`
         """
+        if self.copies_to(destination):
+            try:
+                return self._copied_beyond(location, file, destination, overwrite, progress)
+            except NotSupportedForObject:
+                pass
         return synthetic.copy(self, location, file, destination, overwrite, progress)
+
+    def copies_to(self, destination: Storage) -> bool:
+        """Return whether the provider copies from here to `destination`: one service, and the same rights.
+
+        No byte passes through this machine then. It makes no request, and is no promise for each file.
+        """
+        if "copy" not in destination.backend.verbs:
+            return False
+        return destination.backend is self.backend or bool(destination.backend.neighbour(self.backend))
+
+    def _copied_beyond(
+        self,
+        location: str,
+        file: FileOrLocation,
+        destination: Storage,
+        overwrite: bool | FileData | None,
+        progress: Progress | None,
+    ) -> FileData:
+        """Have the provider copy into another storage."""
+        with self._at("copy_synthetic", name_of(file)):
+            source = self._key(file)
+            info = None
+            if destination.backend is not self.backend:
+                found = self._verbs.head(source)
+                info = dataclasses.replace(
+                    found,
+                    digests=self._digests(found),
+                    noted=False,
+                    bucket=destination.backend.neighbour(self.backend),
+                )
+        with destination._at("copy_synthetic", location):
+            key = destination._key(location, writing=True)
+            if info is None and key == source:
+                raise exc.ChangedFileError("the source is the very file that was to be written: it stays")
+            made = destination._copied(source, key, file, location, overwrite, info)[1]
+        if progress is not None:
+            progress(made.size, made.size)
+        return made
 
     def move_synthetic(
         self,

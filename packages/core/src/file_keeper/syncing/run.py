@@ -111,6 +111,7 @@ class Span:
         self._limit, self._options = limits_of(
             plan.source if plan.target.limits.local else plan.target, plan.concurrency
         )
+        self._by_provider = plan.source.copies_to(plan.target)
         self._differs = Verdict.REFUSE if plan.differing == "refuse" else Verdict.COPY
         if journal is not None and plan.delete:
             self.extras.add(journal.extras())
@@ -305,7 +306,9 @@ class Span:
 
     def _copied(self, file: FileData, there: FileData | None, progress: OnBytes) -> Change:
         plan, location = self.plan, file.location
-        change = Change("copy", location, size=file.size, replaces=there is not None)
+        change = Change(
+            "copy", location, size=file.size, replaces=there is not None, by_provider=self._by_provider
+        )  # fmt: skip
         if plan.dry_run:
             return change
         if self._journal is not None:
