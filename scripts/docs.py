@@ -1,17 +1,20 @@
-"""Write the tables of docs/backends.md from the classes of the backends.
+"""Write docs/backends.md, docs/reference/errors.md and docs/reference/command.md from the code itself.
 
-    python -m uv run python scripts/docs.py           write it
-    python -m uv run python scripts/docs.py --check   end with 1 when the file is not what this would write
+    python -m uv run python scripts/docs.py           write them
+    python -m uv run python scripts/docs.py --check   end with 1 when a file is not what this would write
 
 Nothing is declared here: capabilities and limits are those of storages made with the least settings (and with the
 options that add to them), options are the fields of the settings classes, and what an option means is the ``:param``
-of it in its class. An option without one ends the program.
+of it in its class. An option without one ends the program. Errors are the classes of `file_keeper.exc` with the first
+line of their docstrings and the exit status that the command gives them; the command's page is its own help.
 """
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import inspect
+import io
 import re
 import sys
 import tempfile
@@ -19,11 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import file_keeper as fk
+import typer.main
 from file_keeper.backend import Limits, Settings
 from file_keeper.settings import ALIASES, Option
+from file_keeper_cli.app import app
+from file_keeper_cli.errors import exit_code
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGET = ROOT / "docs" / "backends.md"
 
 # What a storage needs at least, by the head of its column; then the options that add capabilities.
 LEAST: dict[str, dict[str, Any]] = {
@@ -47,7 +52,8 @@ INTRODUCTION = """\
 # Backends
 
 What each type can do and the options that it takes. This page is written by `scripts/docs.py` from the classes
-themselves, and CI checks that it is current; the pages in [backends](backends) say how and why, provider by provider,
+themselves, and CI checks that it is current; [fs](backends/fs.md), [S3](backends/s3.md), [GCS](backends/gcs.md),
+[Azure](backends/azure.md) and [Libcloud](backends/libcloud.md) say how and why, provider by provider,
 and [requests](budget.md) what operations cost.
 
 """
@@ -221,16 +227,116 @@ def page() -> str:
     return "".join(parts)
 
 
+ERRORS = """\
+# Errors
+
+Written by `scripts/docs.py` from `file_keeper.exc`, indented as the classes inherit. Every one is a `FilesError`; the
+second column names the class of Python that it is too, the third the exit status of the command. What to do about
+them stands in [Errors, repeats, circuit breakers](../guides/errors.md).
+
+"""
+
+
+def error_page() -> str:
+    """Return the table of the errors, and the directive that brings their descriptions."""
+    rows: list[list[str]] = []
+
+    def visit(cls: type[fk.exc.FilesError], depth: int) -> None:
+        foreign = [
+            base.__name__
+            for base in cls.__mro__
+            if (getattr(builtins, base.__name__, None) is base or base is io.UnsupportedOperation)
+            and base not in (Exception, BaseException, object)
+            and not any(base is not other and issubclass(other, base) for other in _foreign(cls))
+        ]
+        name = f"{'&emsp;' * depth}`{cls.__name__}`"
+        rows.append([name, ", ".join(f"`{one}`" for one in foreign), str(exit_code(cls(""))), _first_line(cls)])
+        for sub in sorted(cls.__subclasses__(), key=lambda one: one.__name__):
+            if sub.__module__ == fk.exc.__name__:
+                visit(sub, depth + 1)
+
+    visit(fk.exc.FilesError, 0)
+    text = ERRORS + table(["error", "also", "exit", "when"], rows)
+    return text + "\n```{eval-rst}\n.. automodule:: file_keeper.exc\n   :members:\n   :show-inheritance:\n```\n"
+
+
+def _foreign(cls: type) -> list[type]:
+    return [base for base in cls.__mro__ if base.__module__ in ("builtins", "io") and base is not cls]
+
+
+def _first_line(cls: type) -> str:
+    if not cls.__doc__ or cls.__doc__ == getattr(cls.__base__, "__doc__", ""):
+        sys.exit(f"{cls.__name__} does not say when it is raised")
+    return inspect.cleandoc(cls.__doc__).partition("\n\n")[0].replace("\n", " ").replace("``", "`")
+
+
+COMMAND = """\
+# file-keeper
+
+The help of the command, written by `scripts/docs.py`. How it is used stands in [The command](../guides/command.md).
+
+"""
+
+
+def command_page() -> str:
+    """Return the help of each command."""
+    program: Any = typer.main.get_command(app)  # typer brings a click of its own, with no types to name
+    context = program.context_class(program, info_name="file-keeper")
+    parts = [COMMAND, f"{_paragraphs(program.help)}\n{_paragraphs(program.epilog)}\n## Common options\n\n"]
+    parts.append("Before the command or behind it:\n\n" + _options(program))
+    common = {name for option in program.params for name in option.opts}
+    for name, command in program.commands.items():
+        if command.hidden:
+            continue
+        inner = command.context_class(command, info_name=name, parent=context)
+        usage = " ".join(["file-keeper", name, *command.collect_usage_pieces(inner)])
+        parts.append(f"\n## {name}\n\n```text\n{usage}\n```\n\n{_paragraphs(command.help)}\n")
+        parts.append(_options(command, common))
+    return "".join(parts)
+
+
+def _paragraphs(text: str | None) -> str:
+    plain = re.sub(r"[\b\f]", "", inspect.cleandoc(text or ""))
+    return "\n\n".join(" ".join(part.split()) for part in plain.split("\n\n")) + "\n"
+
+
+def _options(command: Any, known: frozenset[str] | set[str] = frozenset()) -> str:
+    rows: list[list[str]] = []
+    for option in command.params:
+        if getattr(option, "hidden", False) or set(option.opts) & known or "--help" in option.opts:
+            continue
+        told = " ".join((getattr(option, "help", "") or "").split())
+        if option.param_type_name == "argument":
+            rows.append([f"`{_metavar(option)}`", told])
+            continue
+        names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+        value = "" if getattr(option, "is_flag", False) else f" `{_metavar(option)}`"
+        rows.append([names + value, told])
+    return table(["", "meaning"], rows) if rows else ""
+
+
+def _metavar(option: Any) -> str:
+    return option.metavar or option.name.upper()
+
+
+PAGES = {
+    ROOT / "docs" / "backends.md": page,
+    ROOT / "docs" / "reference" / "errors.md": error_page,
+    ROOT / "docs" / "reference" / "command.md": command_page,
+}
+
+
 def main() -> int:
-    """Write the page, or tell whether it is current."""
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(text, "utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text("utf-8") == text:
-        return 0
-    print(f"{TARGET.relative_to(ROOT)} is not current: run python scripts/docs.py", file=sys.stderr)
-    return 1
+    """Write the pages, or tell whether they are current."""
+    stale = 0
+    for target, make in PAGES.items():
+        text = make()
+        if "--check" not in sys.argv[1:]:
+            target.write_text(text, "utf-8")
+        elif not target.exists() or target.read_text("utf-8") != text:
+            print(f"{target.relative_to(ROOT)} is not current: run python scripts/docs.py", file=sys.stderr)
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

@@ -1,54 +1,102 @@
-"""What the documentation shows runs, page by page, each in an empty directory; its links lead somewhere."""
+"""What the documentation shows runs, each block by itself in an empty directory; its links lead somewhere."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from typing import Any
 
+import file_keeper as fk
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md") if (ROOT / name).exists()),
+    *sorted(ROOT.glob("packages/*/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+DJANGO = """
+import django
+from django.conf import settings
+
+settings.configure(SECRET_KEY="of the page", USE_TZ=True, **{k: v for k, v in globals().items() if k.isupper()})
+django.setup()
+"""
+"""What manage.py does with the settings that the first block of the page shows."""
 
 
-def _blocks(page: Path) -> list[tuple[int, str]]:
-    """Give the Python blocks of a page with the line that each begins at."""
+def _blocks(page: Path, language: str = "python") -> list[tuple[int, str]]:
+    """Give the blocks of a page with the line that each begins at."""
     blocks: list[tuple[int, str]] = []
     text = page.read_text("utf-8")
-    for found in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+    for found in re.finditer(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         blocks.append((text[: found.start(1)].count("\n"), found[1]))
     return blocks
 
 
+EXAMPLES = [(page, line, block) for page in PAGES for line, block in _blocks(page)]
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if _blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
+    ("page", "line", "block"), EXAMPLES, ids=[f"{_name(page)}:{line}" for page, line, _ in EXAMPLES]
 )
-def test_the_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    if page.parent.name == "frameworks":
-        # A framework is configured once a process.
-        script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_docs, pathlib; "
-        script += f"test_docs.run(pathlib.Path({str(page)!r}))"
-        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return
-    monkeypatch.chdir(tmp_path)
-    run(page)
+def test_each_example_runs_by_itself(page: Path, line: int, block: str, tmp_path: Path):
+    code = "\n" * line + block
+    if page.name == "django.md":
+        (_, configured), *_ = _blocks(page)
+        script = f"exec({configured!r})\nexec({DJANGO!r})\nexec(compile({code!r}, {str(page)!r}, 'exec'))"
+    else:
+        script = f"exec(compile({code!r}, {str(page)!r}, 'exec'))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
 
 
-def run(page: Path) -> None:
-    """Run the blocks of a page, one after the other, in the current directory."""
-    namespace: dict[str, Any] = {"__name__": "example"}
-    for line, block in _blocks(page):
-        exec(compile("\n" * line + block, str(page), "exec"), namespace)
+@pytest.mark.parametrize(
+    ("page", "line", "text", "read"),
+    [
+        (page, line, text, read)
+        for page in PAGES
+        for language, read in (("toml", tomllib.loads), ("json", json.loads))
+        for line, text in _blocks(page, language)
+    ],
+    ids=lambda value: _name(value) if isinstance(value, Path) else "",
+)
+def test_each_configuration_is_taken(page: Path, line: int, text: str, read):
+    """Every `[storages.NAME]` that a page shows is a storage that can be made."""
+    for name, settings in read(text).get("storages", {}).items():
+        changed = {key: value for key, value in settings.items() if key != "initialize"}
+        with fk.make_storage(name, changed) as storage:
+            assert storage.name == name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_within_the_project_lead_somewhere(page: Path):
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
     missing = [
         t for t in targets if not t.startswith(("http:", "https:", "mailto:")) and not (page.parent / t).exists()
     ]
     assert missing == []
+
+
+def test_troubleshooting_quotes_what_the_library_says():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    sources = "\n".join(path.read_text("utf-8") for path in ROOT.glob("packages/*/src/**/*.py"))
+    sources = re.sub(r'"\s*\n\s*f?"', "", sources)  # a message that is written on two lines
+    rows = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ") and " | " in line]
+    quoted = [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
+    assert len(quoted) > 20
+    assert [text for text in quoted if text not in sources] == []

@@ -13,6 +13,9 @@ Change ``type`` (and where the bucket lies) and nothing else changes.
 
 import typing as _typing
 
+from . import installation as _installation  # first of all: what follows may be another's
+
+# isort: split
 from . import exc, types
 from .backend import Capability, Settings
 from .data import FileData, Location
@@ -22,6 +25,8 @@ from .storage import SignedAction, SignedURL, Storage
 from .streams import HashingReader, IterableBytesReader
 from .syncing import SyncReport, sync
 from .upload import Upload, make_upload
+
+del _installation
 
 if _typing.TYPE_CHECKING:
     from .aio import AsyncStorage

@@ -152,7 +152,7 @@ class AsyncWriter(Opening, Generic[AnyStr]):
 
     Left by an exception or a cancellation it publishes nothing.
 
-    While it waits for more it holds no thread. It tells its position and does not seek. After ``close``, :attr:`file`
+    While it waits for more it holds no thread. It tells its position and does not seek. After ``close``, `file`
     is the data of the new file.
     """
 

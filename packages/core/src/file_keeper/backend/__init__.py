@@ -1,5 +1,8 @@
 """The contract of a backend, for authors of adapters: :class:`Backend`, its records, and :class:`Wrapper`."""
 
+from .. import installation as _installation  # the package's own __init__ may be another's
+
+# isort: split
 from ..contenttype import agrees
 from ..serving import SANDBOX, content_disposition, is_inline
 from ..settings import Settings, option
@@ -43,6 +46,8 @@ from .http_errors import Meaning, is_transient, meaning_of, redact, retry_after
 from .links import Link, LinkSigner, check_base_url
 from .paging import Items, Pages, advancing, cut_pages, entries_of, follow_pages, outlives_errors, place_in
 from .wrapper import ErrorBoundary, Wrapper
+
+del _installation
 
 __all__ = [
     "OPTIONAL",

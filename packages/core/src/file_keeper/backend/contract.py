@@ -75,14 +75,14 @@ class Limits:
         makers speak; the core looks before it relies on that for ``start_after``), ``utf16``, ``tree`` (a directory's
         own name before what sorts between it and its children), ``none``. The core checks every page against it
     :param atomic_create: ``if_absent`` is decided by the provider in one step
-    :param streaming_put: ``put`` takes a :class:`Source` of any and unknown size and shows nothing before its end;
-        uploads then need no parts
+    :param streaming_put: ``put`` takes a :class:`file_keeper.backend.Source` of any and unknown size and shows nothing
+        before its end; uploads then need no parts
     :param session: whole streams rather go through ``resumable_*`` than through parts, unless the user asks for
         concurrency
     :param put_digests: algorithms under which the provider itself keeps the hash of an object that was put in one go
     :param multipart_digests: the same of an object put in parts (a session counts as put in one go)
-    :param late_metadata: ``multipart_complete``, and ``put`` of a :class:`Source` (its ``digests``), may set metadata
-        and digests that were not known at the start; a session is annotated afterwards
+    :param late_metadata: ``multipart_complete``, and ``put`` of a :class:`file_keeper.backend.Source` (its
+        ``digests``), may set metadata and digests that were not known at the start; a session is annotated afterwards
     :param md5_metadata: the metadata key, if there is one, under which the tools of this provider record an MD5
         (base64)
     :param local: the bytes are at hand: a hash that nothing recorded is computed when it is asked for
@@ -122,8 +122,9 @@ class WriteOptions:
     :param content_type: media type
     :param metadata: in its encoded form: names as :attr:`Limits.metadata_names` says, values of printable ASCII
     :param headers: ``Cache-Control``, ``Content-Disposition``, ``Content-Encoding``, ``Content-Language``
-    :param if_absent: only when there is no object (else :class:`ExistingFileError`), decided by the provider
-    :param if_match: only when the object there has this etag (else :class:`ChangedFileError`)
+    :param if_absent: only when there is no object (else :class:`file_keeper.exc.ExistingFileError`), decided by the
+        provider
+    :param if_match: only when the object there has this etag (else :class:`file_keeper.exc.ChangedFileError`)
     :param digests: hashes of the whole content that are known by now, algorithm to lower-case hex. The provider is
         made to verify one of them where it can, and keeps what its ``Limits`` say
     :param size: bytes of the whole content, if known
@@ -177,8 +178,8 @@ class Page:
     """One page of a listing, as the provider answered it.
 
     :param keys: those of the objects, in the provider's order
-    :param entries: what is known of each of them, in the order of `keys`: a :data:`Row`, or an :class:`ObjectInfo`
-        where the listing tells more. Empty where keys alone were asked for
+    :param entries: what is known of each of them, in the order of `keys`: a :data:`file_keeper.backend.Row`, or an
+        :class:`ObjectInfo` where the listing tells more. Empty where keys alone were asked for
     :param prefixes: what keys that were rolled up at the delimiter have in common, up to and with it
     """
 
@@ -407,7 +408,7 @@ class Backend(ABC, Generic[S]):
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         """Write an object in one request; it shows as a whole or not at all.
 
-        `body` is a :class:`Source` only with ``limits.streaming_put``.
+        `body` is a :class:`file_keeper.backend.Source` only with ``limits.streaming_put``.
 
         :raises ExistingFileError: with ``options.if_absent`` and an object there
         :raises ChangedFileError: with ``options.if_match`` and another version, or none, there

@@ -89,7 +89,7 @@ class Links(Base):
         :param content_type: of an upload: the one that must be sent; of a download: the one answered
         :param disposition: ``Content-Disposition`` of a download; names beyond ASCII are encoded
         :param max_size: of an upload: the most bytes that it may have (``10485760`` or ``"10MiB"``). S3 binds it in a
-            form alone: then the method is ``POST``, and :attr:`SignedURL.fields` go before the content
+            form alone: then the method is ``POST``, and ``SignedURL.fields`` go before the content
         :param hash: of an upload: hex that it must have under `algorithm` (``""``: the storage's)
         :raises UnsupportedOperationError: when the provider's signatures cannot bind a size or hash
         """
@@ -152,5 +152,8 @@ class Links(Base):
 
     @operation(Capability.LINK_ONE_TIME)
     def one_time_link(self, file: FileOrLocation, duration: Duration) -> str:
-        """Return an address that works once. No provider has them yet: always :class:`UnsupportedOperationError`."""
+        """Return an address that works once.
+
+        No provider has them yet: always :class:`file_keeper.exc.UnsupportedOperationError`.
+        """
         raise self._cannot(Capability.LINK_ONE_TIME)
