@@ -231,7 +231,7 @@ ERRORS = """\
 # Errors
 
 Written by `scripts/docs.py` from `file_keeper.exc`, indented as the classes inherit. Every one is a `FilesError`; the
-second column names the class of Python that it is too, the third the exit status of the command. What to do about
+third column names the class of Python that it is too, the last the exit status of the command. What to do about
 them stands in [Errors, repeats, circuit breakers](../guides/errors.md).
 
 """
@@ -250,13 +250,13 @@ def error_page() -> str:
             and not any(base is not other and issubclass(other, base) for other in _foreign(cls))
         ]
         name = f"{'&emsp;' * depth}`{cls.__name__}`"
-        rows.append([name, ", ".join(f"`{one}`" for one in foreign), str(exit_code(cls(""))), _first_line(cls)])
+        rows.append([name, _first_line(cls), ", ".join(f"`{one}`" for one in foreign), str(exit_code(cls("")))])
         for sub in sorted(cls.__subclasses__(), key=lambda one: one.__name__):
             if sub.__module__ == fk.exc.__name__:
                 visit(sub, depth + 1)
 
     visit(fk.exc.FilesError, 0)
-    text = ERRORS + table(["error", "also", "exit", "when"], rows)
+    text = ERRORS + table(["error", "when", "also", "exit"], rows)
     return text + "\n```{eval-rst}\n.. automodule:: file_keeper.exc\n   :members:\n   :show-inheritance:\n```\n"
 
 
