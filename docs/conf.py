@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,3 +64,12 @@ pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app: Any) -> None:
+    """A folder is a page where the sources are read in the repository; here the menu shows what lies in it."""
+    app.connect("source-read", _folders)
+
+
+def _folders(app: Any, page: str, source: list[str]) -> None:
+    source[0] = re.sub(r"\[([\w ]+)\]\((?:backends|decisions|guides)/?\)", r"\1", source[0])
