@@ -60,7 +60,8 @@ def sync(
     :param concurrency: files under way at a time; ``None``: as many as the services take
     :param executor: does the work by ranges of names, each with `concurrency` of its own: processes, Dask
     :param journal: path of a file by which a run that was killed is taken up. One of another job is refused
-    :param progress: called with a :class:`~file_keeper.syncing.report.SyncProgress` about twice a second; if it raises, the run ends
+    :param progress: called with a :class:`~file_keeper.syncing.report.SyncProgress` about twice a second; if it raises,
+        the run ends
     :param bandwidth: bytes of content a second at most, such as ``"10MiB"``
     :param request_rate: calls of a storage a second at most
     :return: the numbers; after a resume those of one whole run
