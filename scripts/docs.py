@@ -52,7 +52,8 @@ INTRODUCTION = """\
 # Backends
 
 What each type can do and the options that it takes. This page is written by `scripts/docs.py` from the classes
-themselves, and CI checks that it is current; the pages in [backends](backends) say how and why, provider by provider,
+themselves, and CI checks that it is current; [fs](backends/fs.md), [S3](backends/s3.md), [GCS](backends/gcs.md),
+[Azure](backends/azure.md) and [Libcloud](backends/libcloud.md) say how and why, provider by provider,
 and [requests](budget.md) what operations cost.
 
 """
