@@ -1,6 +1,6 @@
 """One dictionary in, validated settings out.
 
-A backend declares its options as fields of a frozen dataclass that extends :class:`file_keeper.Settings`::
+A backend declares its options as fields of a frozen dataclass that extends :class:`Settings`::
 
     @dataclass(frozen=True, kw_only=True)
     class S3Settings(Settings):
@@ -58,7 +58,7 @@ def option(
     choices: Sequence[str] = (),
     later: bool = False,
 ) -> Any:
-    """Declare an option as a field of a :class:`file_keeper.Settings`.
+    """Declare an option as a field of a :class:`Settings`.
 
     :param kind: ``text``, ``bool``, ``int``, ``size`` (bytes), ``duration`` (seconds), ``mapping``, ``texts`` (a list
         of text), ``keys`` (a secret key, or a list of them), ``any``

@@ -33,9 +33,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 class Readable(Protocol):
     """The least that a source of bytes has."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, all that are left with -1; none at the end."""
-        ...
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class HasFile(Protocol):
@@ -66,7 +64,7 @@ OnBatchProgress: TypeAlias = Callable[[BatchProgress], Any]
 
 
 class WriterOptions(TypedDict, total=False):
-    """The options of a writer: those of :meth:`file_keeper.Storage.upload`."""
+    """The options of a writer: those of :meth:`Storage.upload`."""
 
     overwrite: bool | FileData | None
     hash: str

@@ -25,7 +25,7 @@ class Reading(Base):
         A connection that is lost half-way is resumed where it broke, on the same version.
 
         :param start: with `end`: only the bytes ``[start, end)``; `start` is within the file
-        :param etag: only if the file is still this version (``FileData.etag``)
+        :param etag: only if the file is still this version (:attr:`FileData.etag`)
         :raises MissingFileError: at the call
         :raises ChangedFileError: when the file is replaced while it is read; never are two versions mixed
         :raises CorruptedFileError: at the end, when the content is not the one that was stored (``verify_reads``)
