@@ -9,17 +9,36 @@ from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from . import demo, errors, files, looking, storages
+from . import demo, errors, files, looking, storages, syncing
 from .session import Config, Debug, Json, Quiet, Set, command, common
+
+_HINTS = {
+    "copy": "cp", "move": "mv", "rename": "mv", "del": "rm", "delete": "rm", "dir": "ls", "list": "ls", "tree": "ls -r",
+    "upload": "put", "download": "get", "mirror": "sync --delete", "rsync": "sync", "size": "du", "diff": "check",
+    "info": "stat", "presign": "url", "link": "url", "config": "storages", "remotes": "storages",
+}  # fmt: skip
+"""What other programs call it, and what it is called here."""
+
+
+class _Commands(TyperGroup):
+    """The commands, which know what others call them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in _HINTS and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"there is no command {args[0]!r}: it is called `file-keeper {_HINTS[args[0]]}`")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="file-keeper",
+    cls=_Commands,
     help="Files on any storage: on disk, in memory, in every cloud; one command, one behaviour.\n\n"
     "A file is STORAGE:location, as in media:reports/a.pdf. STORAGE is configured in .file-keeper.toml, "
     "in FILE_KEEPER_STORAGE_NAME, or by --set; :location lies in the storage that --set makes.",
     epilog="Exit codes: 1 other, 2 usage, 3 missing, 4 existing, 5 permission, 6 connection, 7 configuration, "
-    "8 integrity, 9 unsupported, 130 interrupted.",
+    "8 integrity, 9 unsupported, 10 different, 11 not deleted, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -51,12 +70,15 @@ def program(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Files": (files.put, files.get, files.cat, files.cp, files.mv, files.rm),
+    "Many files": (syncing.sync, syncing.du, syncing.find),
     "Looking": (looking.ls, looking.stat, looking.verify, looking.url),
-    "Storages": (storages.storages, storages.check, demo.demo),
+    "Storages": (storages.storages, storages.check, syncing.cleanup, demo.demo),
 }
 for _panel, _functions in _PANELS.items():
     for _function in _functions:
-        app.command(_function.__name__, rich_help_panel=_panel)(command(_function))
+        # People type `ls -lh`; of this command -h is not the help.
+        _settings = {"help_option_names": ["--help"]} if _function is looking.ls else None
+        app.command(_function.__name__, rich_help_panel=_panel, context_settings=_settings)(command(_function))
 
 
 def _terminated(number: int, frame: Any) -> NoReturn:

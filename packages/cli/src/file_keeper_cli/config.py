@@ -26,6 +26,10 @@ UNNAMED = ":"
 """What errors call the storage without a name, as its address does."""
 
 
+_SCHEMES = {"gs": "gcs", "az": "azure", "abfs": "azure", "wasb": "azure", "file": "fs"}
+"""What other programs call the types."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Address:
     """``STORAGE:location``; without a name before the colon it is the storage of ``--set``."""
@@ -37,6 +41,13 @@ class Address:
     def parse(cls, text: str) -> Self:
         """Split at the first colon. :raises UsageError: when there is none"""
         storage, colon, location = text.partition(":")
+        if location.startswith("//"):
+            bucket, _, key = location[2:].partition("/")
+            kind = _SCHEMES.get(storage, storage)
+            raise UsageError(
+                f"{text!r} is an address of another program: here it is :{key} with --set type={kind} "
+                f"--set bucket={bucket}, or NAME:{key} of a configured storage"
+            )
         if not colon:
             raise UsageError(
                 f"{text!r} is no address: write STORAGE:location, as in media:reports/a.pdf, "

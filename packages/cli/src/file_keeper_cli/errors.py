@@ -12,6 +12,10 @@ class UsageError(Exception):
 
 
 OTHER, USAGE, MISSING, EXISTING, PERMISSION, CONNECTION, CONFIGURATION, INTEGRITY, UNSUPPORTED = range(1, 10)
+DIFFERENT = 10
+"""``check`` of two places has found differences."""
+UNDELETED = 11
+"""``sync`` has deleted nothing although it was asked to."""
 INTERRUPTED = 130
 """Ctrl-C: 128 + SIGINT, as shells say it."""
 TERMINATED = 143

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,11 +12,28 @@ import file_keeper as fk
 import typer
 from file_keeper import exc, hashing
 from file_keeper.local import place_in
+from file_keeper.syncing.plan import overlaps
 
 from . import local
 from .config import Address
 from .errors import UsageError
+from .many import (
+    BwLimit,
+    Checksum,
+    Concurrency,
+    DryRun,
+    Exclude,
+    FilterFrom,
+    Include,
+    NoClobber,
+    SizeOnly,
+    carry,
+    compare_of,
+    filters_of,
+    plan_of,
+)
 from .output import file_record, hash_text, many, size_text
+from .places import place_of
 from .session import Session
 
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All files below a folder.")]
@@ -26,6 +44,10 @@ Glob = Annotated[
 Overwrite = Annotated[
     bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace what is there; else as configured.")
 ]
+
+
+_SHOWN = 10
+"""Files that are shown before somebody is asked whether they may go."""
 
 
 def expand(
@@ -98,13 +120,37 @@ def put(
     hash: Annotated[
         str, typer.Option(metavar="[ALGORITHM:]HEX", help="What the content must have, else nothing is stored.")
     ] = "",
+    dry_run: DryRun = False,
+    checksum: Checksum = False,
+    size_only: SizeOnly = False,
+    no_clobber: NoClobber = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    filter_from: FilterFrom = "",
+    bwlimit: BwLimit = "",
+    concurrency: Concurrency = None,
 ) -> None:
     """Store files: whole or not at all, of any size, stdin too.
 
-    What is there is not replaced, unless --overwrite or the configuration say so.
+    What is there is not replaced, unless --overwrite or the configuration say so. With -r, what is there with the same
+    content is passed over, and what differs is told.
     """
     where = Address.parse(target)
     storage = session.storage(where)
+    folders = [path for path in files if path != "-" and os.path.isdir(path)] if recursive else []
+    if folders and not (content_type or metadata or header or hash):
+        batch = _batch(
+            session, storage, overwrite, no_clobber, dry_run, compare_of(checksum, size_only), bwlimit, concurrency,
+            filters_of(include, exclude, filter_from),
+        )  # fmt: skip
+        for folder in folders:
+            here, there = place_of(session, folder), place_of(session, target)
+            carry(session, here, there, plan_of(here, there, **batch))
+        files = [path for path in files if path not in folders]
+        links = [link for folder in folders for link in local.links_below(folder)]
+    else:
+        _only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
+        links = []
     options: dict[str, Any] = {
         "overwrite": overwrite,
         "content_type": content_type,
@@ -112,16 +158,19 @@ def put(
         "headers": _pairs(header, "--header"),
         **_expected(hash),
     }
-    into_folder = where.is_folder() or len(files) > 1 or (files[0] != "-" and os.path.isdir(files[0]))
+    into_folder = bool(folders) or where.is_folder() or len(files) > 1 or (files[0] != "-" and os.path.isdir(files[0]))
     if not where.is_folder() and len(files) > 1:
         raise UsageError(f"several files go into a folder: write {where}/")
     if hash and into_folder and (len(files) > 1 or recursive):
         raise UsageError("--hash is for one file")
     if into_folder and "-" in files:
         raise UsageError("stdin has no name: give the whole location")
-    for path, name in _sources(files, recursive):
+    for path, name in [*_sources(files, recursive), *links] if links else _sources(files, recursive):
         with session.attempt():
             address = where.within(name) if into_folder else where
+            if dry_run:
+                _would(session, path, str(address))
+                continue
             with session.progress(address.name) as tell:
                 if path == "-":
                     upload = fk.make_upload(sys.stdin.buffer)
@@ -131,6 +180,47 @@ def put(
                     with open(path, "rb") as file:
                         stored = storage.upload(address.location, file, progress=tell, **options)
             _stored(session, address, stored)
+
+
+def _only_for_many(*options: object) -> None:
+    """Refuse options that say nothing of a single file. :raises UsageError: when one is given"""
+    if any(options):
+        raise UsageError(
+            "--no-clobber, --checksum, --size-only, --include, --exclude, --filter-from and --bwlimit are for "
+            "--recursive, without --glob and with the files' own type and metadata"
+        )
+
+
+def _would(session: Session, source: str, target: str) -> None:
+    """Tell what a dry run would do with one file."""
+    session.output.record({"source": source, "target": target, "dry_run": True}, f"would copy {source} -> {target}")
+
+
+def _batch(
+    session: Session,
+    target: fk.Storage | None,
+    overwrite: bool | None,
+    no_clobber: bool,
+    dry_run: bool,
+    compare: str,
+    bwlimit: str,
+    concurrency: int | None,
+    filters: dict[str, tuple[str, ...]],
+) -> dict[str, Any]:
+    """Return the options of a plan. :raises UsageError: when they contradict one another"""
+    if no_clobber and overwrite:
+        raise UsageError("--no-clobber and --overwrite exclude one another")
+    if overwrite is None and target is not None:
+        overwrite = target.settings.overwrite_existing
+    return {
+        "differing": "keep" if no_clobber else "replace" if overwrite else "refuse",
+        "dry_run": dry_run,
+        "compare": compare,
+        "bwlimit": bwlimit,
+        "concurrency": concurrency,
+        "narrate": session.output.as_json,
+        **filters,
+    }
 
 
 def _stored(session: Session, address: Address, file: fk.FileData) -> None:
@@ -151,10 +241,20 @@ def get(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare what was written with the recorded hash.")
     ] = True,
+    dry_run: DryRun = False,
+    checksum: Checksum = False,
+    size_only: SizeOnly = False,
+    no_clobber: NoClobber = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    filter_from: FilterFrom = "",
+    bwlimit: BwLimit = "",
+    concurrency: Concurrency = None,
 ) -> None:
     """Get files: each appears at its local path when all of it is there.
 
-    Nothing is written outside of the target folder, whatever the files are called.
+    Nothing is written outside of the target folder, whatever the files are called. With -r, what is there with the same
+    content is passed over, and what differs is told.
     """
     several = recursive or bool(glob)
     if target == "-":
@@ -162,10 +262,25 @@ def get(
             raise UsageError("several files go into a folder, or one after the other to `file-keeper cat`")
         _copy_out(session, session.file(source))
         return
+    if recursive and not glob:
+        _expect_files(session, source)
+        batch = _batch(
+            session, None, overwrite, no_clobber, dry_run, compare_of(checksum, size_only), bwlimit, concurrency,
+            filters_of(include, exclude, filter_from),
+        )  # fmt: skip
+        here, there = place_of(session, source), place_of(session, target, make=not dry_run)
+        replaced = functools.partial(_get_over, session, Address.parse(source), target)
+        taken = replaced if overwrite and not dry_run else None
+        carry(session, here, there, plan_of(here, there, **batch), taken=taken)
+        return
+    _only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
     into_folder = several or target.endswith(("/", os.sep)) or os.path.isdir(target)
     for address, name in expand(session, (source,), recursive=recursive, glob=glob):
         with session.attempt():
             path = place_in(target, name) if into_folder else target
+            if dry_run:
+                _would(session, str(address), path)
+                continue
             storage = session.storage(address)
             with local.arriving(path, overwrite=overwrite) as staged:
                 with session.progress(address.name) as tell:
@@ -174,6 +289,13 @@ def get(
                     _compare(staged, file)
             record = {**file_record(storage.name, file), "path": path}
             session.output.done(record, f"{path}  {size_text(file.size)}  {hash_text(file)}")
+
+
+def _get_over(session: Session, folder: Address, target: str, name: str) -> None:
+    """Get one file in the place of what is no file, such as a link, but has its name."""
+    address = folder.within(name)
+    with local.arriving(place_in(target, name), overwrite=True) as staged:
+        session.storage(address).download(address.location, staged)
 
 
 def _compare(path: str, file: fk.FileData) -> None:
@@ -212,9 +334,39 @@ def cp(
     overwrite: Overwrite = None,
     recursive: Recursive = False,
     glob: Glob = "",
+    dry_run: DryRun = False,
+    checksum: Checksum = False,
+    size_only: SizeOnly = False,
+    no_clobber: NoClobber = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    filter_from: FilterFrom = "",
+    bwlimit: BwLimit = "",
+    concurrency: Concurrency = None,
 ) -> None:
-    """Copy files in a storage (on its server) or to another one; type, metadata and hash go with them."""
-    _carry(session, files, target, overwrite, recursive, glob, move=False)
+    """Copy files in a storage (on its server) or to another one; type, metadata and hash go with them.
+
+    With -r, what is there with the same content is passed over, and what differs is told.
+    """
+    if recursive and not glob:
+        batch = _batch(
+            session, session.storage(Address.parse(target)), overwrite, no_clobber, dry_run,
+            compare_of(checksum, size_only), bwlimit, concurrency, filters_of(include, exclude, filter_from),
+        )  # fmt: skip
+        pairs = [(place_of(session, text), place_of(session, target)) for text in files]
+        if not any(overlaps(here.storage, there.storage) for here, there in pairs):
+            for text, (here, there) in zip(files, pairs, strict=True):
+                _expect_files(session, text)
+                carry(session, here, there, plan_of(here, there, **batch))
+            return
+    else:
+        _only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
+    _carry(session, files, target, overwrite, recursive, glob, dry_run, move=False)
+
+
+def _expect_files(session: Session, text: str) -> None:
+    """Refuse a folder without files. :raises MissingFileError: when it has none"""
+    next(expand(session, (text,), recursive=True))
 
 
 def mv(
@@ -224,9 +376,13 @@ def mv(
     overwrite: Overwrite = None,
     recursive: Recursive = False,
     glob: Glob = "",
+    dry_run: DryRun = False,
 ) -> None:
-    """Move files in a storage or to another one: each is removed here when it is there."""
-    _carry(session, files, target, overwrite, recursive, glob, move=True)
+    """Move files in a storage or to another one: each is removed here when it is there.
+
+    [dim]file-keeper mv -r media:2025 archive:2025[/dim]
+    """
+    _carry(session, files, target, overwrite, recursive, glob, dry_run, move=True)
 
 
 def _carry(
@@ -236,17 +392,23 @@ def _carry(
     overwrite: bool | None,
     recursive: bool,
     glob: str,
+    dry_run: bool,
     *,
     move: bool,
 ) -> None:
     where = Address.parse(target)
     destination = session.storage(where)
     several = len(files) > 1 or recursive or bool(glob)
+    if recursive and not where.is_folder():
+        where = where.within("")  # a folder goes to a folder, as it does for rm -r
     if several and not where.is_folder():
         raise UsageError(f"several files go into a folder: write {where}/")
     for address, name in expand(session, files, recursive=recursive, glob=glob, settled=True):
         with session.attempt():
             to = where.within(name) if where.is_folder() else where
+            if dry_run:
+                _would(session, str(address), str(to))
+                continue
             storage = session.storage(address)
             if storage is destination:
                 made = (storage.move if move else storage.copy)(to.location, address.location, overwrite=overwrite)
@@ -265,8 +427,12 @@ def rm(
     glob: Glob = "",
     force: Annotated[bool, typer.Option("--force", "-f", help="What is not there is fine.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many are removed.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Remove files. With -r or --glob it asks first, unless --yes."""
+    """Remove files. With -r or --glob it shows what would go and asks first, unless --yes."""
+    if dry_run:
+        _preview(session, files, recursive, glob)
+        return
     if not (recursive or glob):
         for text in files:
             with session.attempt():
@@ -284,15 +450,33 @@ def rm(
         return
     for text in files:
         with session.attempt():
-            _remove_all(
-                session, Address.parse(text), [a for a, _ in expand(session, (text,), recursive=True, glob=glob)], yes
-            )
+            try:
+                found = [address for address, _ in expand(session, (text,), recursive=True, glob=glob)]
+            except exc.MissingFileError:
+                if force:
+                    continue
+                raise
+            _remove_all(session, Address.parse(text), found, yes)
+
+
+def _preview(session: Session, files: list[str], recursive: bool, glob: str) -> None:
+    """Tell what would be removed."""
+    count = 0
+    for address, _ in expand(session, files, recursive=recursive, glob=glob):
+        count += 1
+        record = {"storage": session.storage(address).name, "location": address.location, "removed": False}
+        session.output.record({**record, "dry_run": True}, f"would remove {address}")
+    session.output.note(f"{many(count, 'file')} would be removed")
 
 
 def _remove_all(session: Session, folder: Address, found: list[Address], yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{many(len(found), 'file')} in {folder} would be removed: --yes says that this is meant")
+        for address in found[:_SHOWN]:
+            typer.echo(f"  {address}", err=True)
+        if len(found) > _SHOWN:
+            typer.echo(f"  and {len(found) - _SHOWN} more", err=True)
         typer.confirm(f"Remove {many(len(found), 'file')} in {folder}?", abort=True, err=True)
     storage = session.storage(folder)
     failures = storage.remove_many(address.location for address in found)

@@ -29,6 +29,11 @@ def below(folder: str) -> Iterator[tuple[str, str]]:
                 yield file, os.path.relpath(file, folder).replace(os.sep, "/")
 
 
+def links_below(folder: str) -> Iterator[tuple[str, str]]:
+    """Return what :func:`below` gives and a listing of the folder as a storage does not: the linked files."""
+    return ((path, name) for path, name in below(folder) if os.path.islink(path))
+
+
 @contextmanager
 def arriving(path: str, *, overwrite: bool) -> Generator[str]:
     """Return a path beside `path` to write to; when the block ends well what lies there becomes `path`, at once.

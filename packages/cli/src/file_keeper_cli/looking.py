@@ -19,6 +19,7 @@ def ls(
     address: Annotated[str, typer.Argument(metavar="STORAGE:PREFIX", help="The storage, and how the names begin.")]
     = ":",
     long: Annotated[bool, typer.Option("--long", "-l", help="Size and time too.")] = False,
+    human: Annotated[bool, typer.Option("--human", "-h", help="Sizes for people, as they always are.")] = True,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="All levels, not one.")] = False,
     glob: Annotated[
         str, typer.Option(metavar="PATTERN", help="Only locations that match as a whole; * crosses /. Implies -r.")

@@ -87,6 +87,11 @@ class Output:
             sys.stdout.flush()
             sys.stderr.write(text + "\n")
 
+    def warn(self, text: str) -> None:
+        """Write what must not be missed to stderr."""
+        sys.stdout.flush()
+        sys.stderr.write(json.dumps({"warning": text}) + "\n" if self.as_json else f"file-keeper: {text}\n")
+
     def error(self, error: BaseException) -> None:
         """Write an error to stderr."""
         with contextlib.suppress(OSError):

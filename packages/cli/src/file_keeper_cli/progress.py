@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import file_keeper as fk
+from file_keeper.syncing import SyncProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -45,6 +46,13 @@ def bar(label: str, *, shown: bool, patience: float = PATIENCE) -> Generator[Tel
     :param label: what is being done
     :param shown: whether anybody looks; rich is not even imported otherwise
     """
+    with changing_bar(lambda: label, shown=shown, patience=patience) as tell:
+        yield tell
+
+
+@contextmanager
+def changing_bar(label: Callable[[], str], *, shown: bool, patience: float = PATIENCE) -> Generator[Tell]:
+    """Show a bar, as :func:`bar`, whose label may change."""
     progress: Progress | None = None
     task = None
     begun = time.monotonic()
@@ -60,12 +68,32 @@ def bar(label: str, *, shown: bool, patience: float = PATIENCE) -> Generator[Tel
             if seconds < patience:
                 return
             progress = _bars()
-            task = progress.add_task(label, total=total, amount=amount, speed=speed)
+            task = progress.add_task(label(), total=total, amount=amount, speed=speed)
             progress.start()
-        progress.update(task, completed=done, total=total, amount=amount, speed=speed)
+        progress.update(task, description=label(), completed=done, total=total, amount=amount, speed=speed)
 
     try:
         yield tell
     finally:
         if progress is not None:
             progress.stop()
+
+
+TellTally = Callable[[SyncProgress], None]
+"""Told how far many files are."""
+
+
+@contextmanager
+def tally(label: str, *, shown: bool) -> Generator[TellTally]:
+    """Show how many files are done, how many bytes and how fast, while the block runs."""
+    said = label
+    with changing_bar(lambda: said, shown=shown) as tell:
+
+        def told(progress: SyncProgress) -> None:
+            nonlocal said
+            files = progress.copied + progress.skipped + progress.deleted + progress.failed
+            failed = f", {progress.failed} failed" if progress.failed else ""
+            said = f"{label} {files} files{failed}"
+            tell(progress.bytes, None)
+
+        yield told

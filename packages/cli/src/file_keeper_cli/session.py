@@ -91,6 +91,10 @@ class Session:
         """Show a bar while something long is done; gives what tells it how far it is."""
         return progress.bar(label, shown=self.output.progress_shown())
 
+    def tally(self, label: str) -> AbstractContextManager[progress.TellTally]:
+        """Show how far many files are; gives what tells it."""
+        return progress.tally(label, shown=self.output.progress_shown())
+
     @contextmanager
     def attempt(self) -> Generator[None]:
         """Do something with one of several files: what fails for this one only is told, and the next may follow."""

@@ -14,7 +14,9 @@ from file_keeper.settings import Option
 
 from .config import Configured
 from .errors import UsageError
+from .many import Checksum, SizeOnly
 from .session import Session
+from .syncing import compare
 
 _SECRET = "***"
 _PASSWORD = re.compile(r"(//[^/@\s:]*):[^/@\s]*@")
@@ -102,10 +104,23 @@ def storages(session: Session) -> None:
 def check(
     session: Session,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="STORAGE", help="Their names.", show_default="all")
+        list[str] | None,
+        typer.Argument(
+            metavar="STORAGE... | SOURCE TARGET", help="Names of storages, or two folders.", show_default="all"
+        ),
     ] = None,
+    checksum: Checksum = False,
+    size_only: SizeOnly = False,
+    one_way: Annotated[bool, typer.Option("--one-way", help="What only TARGET has is no difference.")] = False,
 ) -> None:
-    """Prove credentials and bucket of storages with one cheap request each."""
+    """Prove credentials and bucket of storages with one cheap request each; or tell how two folders differ.
+
+    [dim]file-keeper check media backup[/dim] proves two storages,
+    [dim]file-keeper check media: backup:[/dim] compares what they hold; it exits with 10 when they differ.
+    """
+    if names and len(names) == 2 and all(":" in name or "/" in name or name == "." for name in names):
+        compare(session, names[0], names[1], checksum, size_only, one_way)
+        return
     for name in names or sorted(session.storages.configured()):
         try:
             begun = time.perf_counter()

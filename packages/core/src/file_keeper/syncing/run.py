@@ -298,7 +298,7 @@ class Span:
     def _collision(self, location: str) -> exc.LocationError:
         return exc.LocationError(
             "the target has a file there under another name, which it does not tell apart from this one (upper and "
-            "lower case, or two forms of Unicode): rename one of the two in the source, or exclude it",
+            "lower case, or two forms of Unicode), or something that is no file: rename one of the two, or exclude it",
             storage=self.plan.target.name,
             operation="sync",
             location=location,
