@@ -22,6 +22,7 @@ LOW = (
     "streams",
     "sources",
     "calls",
+    "events",
     "outcomes",
     "types",
 )

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Generator
 from typing import ParamSpec, TypeVar
 
+from . import exc
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,6 +28,19 @@ class CallCancelled(BaseException):
 
 class Call:
     """One call of a storage that can be cancelled from another thread."""
+
+    timeout: float | None = None
+    """Seconds without a byte, where they are others than those of the backend."""
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until its deadline; ``None`` where it has none."""
+        return None
+
+    def check(self) -> None:
+        """Raise when it is to end. :raises CallCancelled: it is cancelled"""
+        if self.cancelled:
+            raise CallCancelled
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
@@ -60,11 +75,92 @@ class Call:
         """Record that the service asked to slow down."""
 
 
-def check() -> None:
-    """Raise when the call that this thread works for is cancelled. :raises CallCancelled:"""
+class _Bounded(Call):
+    """A call that has a deadline, within another one that can be cancelled."""
+
+    def __init__(self, outer: Call | None, seconds: float | None, timeout: float | None):
+        super().__init__()
+        self._outer = outer
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self.timeout = timeout if timeout is not None else outer.timeout if outer is not None else None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._outer is not None and self._outer.cancelled
+
+    @property
+    def remaining(self) -> float | None:
+        outer = self._outer.remaining if self._outer is not None else None
+        if self._end is None:
+            return outer
+        own = self._end - time.monotonic()
+        return own if outer is None else min(own, outer)
+
+    def check(self) -> None:
+        """Raise when it is to end. :raises TimeoutError: its deadline is over"""
+        if self._outer is not None:
+            self._outer.check()
+        if self._end is not None and time.monotonic() >= self._end:
+            raise exc.TimeoutError(f"the deadline of {self._seconds:g} seconds for one call is over")
+
+    def pause(self, seconds: float) -> None:
+        left = self.remaining
+        wait = seconds if left is None else max(0.0, min(seconds, left))
+        if self._outer is not None:
+            self._outer.pause(wait)
+        else:
+            time.sleep(wait)
+        self.check()
+
+    def source_ended(self) -> None:
+        if self._outer is not None:
+            self._outer.source_ended()
+
+    def throttled(self) -> None:
+        if self._outer is not None:
+            self._outer.throttled()
+
+
+@contextlib.contextmanager
+def bounded(seconds: float | None, timeout: float | None = None) -> Generator[None]:
+    """Give what is done within a deadline.
+
+    :param seconds: until it is over
+    :param timeout: seconds without a byte, in place of the backend's
+    """
+    token = _current.set(_Bounded(_current.get(), seconds, timeout))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def patience(timeout: float) -> float:
+    """Return how many seconds a request may wait for a byte now.
+
+    :param timeout: what the backend would wait
+    :raises TimeoutError: the deadline of the call is over
+    """
     call = _current.get()
-    if call is not None and call.cancelled:
-        raise CallCancelled
+    if call is None:
+        return timeout
+    wait, left = call.timeout or timeout, call.remaining
+    if left is None:
+        return wait
+    call.check()
+    return max(0.001, min(wait, left))
+
+
+def check() -> None:
+    """Raise when the call that this thread works for is to end.
+
+    :raises CallCancelled: it is cancelled
+    :raises TimeoutError: its deadline is over
+    """
+    call = _current.get()
+    if call is not None:
+        call.check()
 
 
 def sleep(seconds: float) -> None:

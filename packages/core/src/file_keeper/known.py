@@ -27,7 +27,7 @@ KNOWN: dict[str, Known] = {
             "s3",
             "s3",
             "key secret session_token profile region endpoint public_endpoint config checksums conditional_writes"
-            " listing_order addressing client sse kms_key storage_class anonymous verify proxies"
+            " listing_order addressing client sse kms_key storage_class anonymous verify proxies transport"
             " access_key access_key_id aws_access_key_id secret_key secret_access_key aws_secret_access_key"
             " aws_session_token profile_name region_name endpoint_url addressing_style server_side_encryption"
             " kms_key_id",

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from . import attributes, exc, hashing
 from .backend import Backend, Body, ObjectInfo
 from .backend.contract import MiB
+from .resilience.watch import current
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+    from .resilience.watch import Operation
 
 log = logging.getLogger("file_keeper")
 
@@ -307,6 +310,44 @@ class ObjectStream(io.RawIOBase):
         self.close()
 
 
+class WatchedStream(ObjectStream):
+    """A stream that ends the operation that opened it when it is exhausted or closed."""
+
+    _watched: Operation | None = None
+
+    def __init__(self, backend: Backend[Any], key: str, start: int = 0, end: int | None = None, **options: Any):
+        super().__init__(backend, key, start, end, **options)
+        self._watched = current()
+        if self._watched is not None:
+            self._watched.lazy = True
+
+    def _fetch(self, wanted: int, take: Callable[[Body, int], T]) -> T | None:
+        if self._watched is None:
+            return super()._fetch(wanted, take)
+        try:
+            with self._watched.working():
+                return super()._fetch(wanted, take)
+        except BaseException as error:
+            self._watched.end(error)
+            raise
+
+    def _finish(self) -> None:
+        error: BaseException | None = None
+        try:
+            super()._finish()
+        except exc.FilesError as raised:
+            error = raised
+            raise
+        finally:
+            if self._watched is not None:
+                self._watched.end(error)
+
+    def close(self) -> None:
+        super().close()
+        if self._watched is not None:
+            self._watched.end()
+
+
 class SeekableFile(io.RawIOBase):
     """A file that fetches only what is read: a seek costs nothing until bytes are wanted elsewhere.
 
@@ -397,3 +438,36 @@ class SeekableFile(io.RawIOBase):
         if not self.closed:
             self._drop()
         super().close()
+
+
+class WatchedFile(SeekableFile):
+    """A file that ends the operation that opened it when it is closed."""
+
+    _watched: Operation | None = None
+
+    def __init__(self, backend: Backend[Any], key: str, *, name: str = "", tell: Tell = _quiet):
+        super().__init__(backend, key, name=name, tell=tell)
+        self._watched = current()
+        if self._watched is not None:
+            self._watched.lazy = True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        return self._at_work(lambda: super(WatchedFile, self).readinto(buffer))
+
+    def readall(self) -> bytes:
+        return self._at_work(super().readall)
+
+    def _at_work(self, work: Callable[[], T]) -> T:
+        if self._watched is None:
+            return work()
+        try:
+            with self._watched.working():
+                return work()
+        except exc.FilesError as error:
+            self._watched.end(error)
+            raise
+
+    def close(self) -> None:
+        super().close()
+        if self._watched is not None:
+            self._watched.end()

@@ -24,6 +24,7 @@ from .known import ALIASES, KNOWN, near_miss, option_owners
 from .location import normalize_path
 from .options import Kind, Option, convert, dereference, shown, without_password
 from .references import Reference
+from .resilience.policy import parse_breaker, parse_deadline, parse_retry
 from .units import humanize_filesize, parse_duration, parse_filesize
 
 __all__ = [
@@ -99,8 +100,11 @@ class Settings:
     :param verify_reads: whether what is read whole is compared with the hash kept: ``auto`` (CRCs always, other hashes
         up to ``multipart_threshold``), ``always``, ``never``
     :param insecure: credentials out of the environment may go to an ``endpoint`` over plain HTTP
-    :param retry: how what fails in passing is repeated: ``attempts``, and ``timeout`` for one request with its repeats
-    :param circuit_breaker: when calls fail at once instead of being sent: ``failures``, ``reset``
+    :param retry: how transient failures are repeated: a number of attempts, false (one), or ``attempts``, ``timeout``
+        (seconds for one request with its repeats), ``base`` and ``longest`` (of the pauses between them)
+    :param deadline: seconds for one whole call; none by default
+    :param circuit_breaker: true, or ``failures`` and ``reset``: after so many calls in a row without an answer further
+        ones fail at once, for so many seconds
     :param limits: how much may be under way at a time, and how fast
     :param telemetry: whether and how what happens is told
     """
@@ -122,8 +126,9 @@ class Settings:
     timeout: float = option("duration", 60.0)
     verify_reads: str = option("text", "auto", choices=("auto", "always", "never"))
     insecure: bool = option("bool", False)
-    retry: Any = option("any", later=True)
-    circuit_breaker: Any = option("any", later=True)
+    retry: Any = option("any")
+    deadline: Any = option("any")
+    circuit_breaker: Any = option("any")
     limits: Any = option("any", later=True)
     telemetry: Any = option("any", later=True)
 
@@ -181,6 +186,38 @@ class Settings:
             if name in self.given
         )
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+CHANGEABLE = frozenset(
+    ("retry", "deadline", "circuit_breaker", "timeout", "overwrite_existing", "max_concurrency", "part_size",
+     "hashing_algorithm", "verify_reads")
+)  # fmt: skip
+"""Options that a storage can have otherwise than the one that it shares its connections with."""
+
+
+def changed(settings: S, changes: Mapping[str, Any]) -> S:
+    """Return settings with some options changed; see :data:`CHANGEABLE`.
+
+    :raises InvalidStorageConfigurationError: for another option, or a value that makes no sense
+    """
+    options = type(settings).options()
+    if unknown := [name for name in changes if name not in CHANGEABLE or options[name].later]:
+        raise exc.InvalidStorageConfigurationError(
+            f"with_options cannot change {', '.join(map(repr, unknown))}, only {', '.join(sorted(CHANGEABLE))}: "
+            "make another storage for that"
+        )
+    values = {name: convert(name, options[name], value) for name, value in changes.items() if value is not None}
+    values |= {name: None for name, value in changes.items() if value is None and options[name].kind == "any"}
+    if "part_size" in values and "multipart_threshold" not in settings.given:
+        values["multipart_threshold"] = -1  # it follows the size of a part
+    return _checked(
+        dataclasses.replace(
+            settings,
+            **values,
+            given=settings.given | frozenset(values),
+            raw=types.MappingProxyType({**settings.raw, **changes}),
+        )
+    )
 
 
 def _flatten(raw: Mapping[str, Any], short: str) -> dict[str, Any]:
@@ -305,6 +342,9 @@ def _checked(settings: S) -> S:
             raise exc.InvalidStorageConfigurationError(f"option {key!r} must be at least {least}")
     if settings.timeout <= 0:
         raise exc.InvalidStorageConfigurationError("option 'timeout' must be more than 0")
+    changes["retry"] = parse_retry(settings.retry)
+    changes["deadline"] = parse_deadline(settings.deadline)
+    changes["circuit_breaker"] = parse_breaker(settings.circuit_breaker)
     if settings.multipart_threshold < 0:
         changes["multipart_threshold"] = settings.part_size
     settings = dataclasses.replace(settings, **changes)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
+from .events import Event
 from .outcomes import BatchProgress, Outcome
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchProgress",
     "Buffer",
+    "Event",
     "FileOrLocation",
     "HasFile",
     "HasStream",

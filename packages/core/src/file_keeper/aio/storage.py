@@ -14,6 +14,8 @@ from ..backend import Backend, Capability, Limits
 from ..bulk.batch import Item, count
 from ..bulk.items import analyses, contents, copies, downloads, limits_of, location_of, pairs_of, uploads, withdrawing
 from ..data import FileData
+from ..events import Event
+from ..resilience.circuit import Circuit
 from ..settings import Settings
 from ..storage import SignedAction, SignedURL, Storage
 from ..storage.base import Duration
@@ -100,6 +102,19 @@ class AsyncStorage:
     def supports_synthetic(self, capability: Capability, destination: Storage | AsyncStorage) -> bool:
         """Return whether the ``..._synthetic`` way of `capability` works from here to `destination`."""
         return self.storage.supports_synthetic(capability, _sync(destination))
+
+    def with_options(self, **changes: Any) -> AsyncStorage:
+        """Return the same storage with other options; see :meth:`Storage.with_options`."""
+        return self.storage.with_options(**changes).aio
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have a callback told of what this storage does, in the threads that do it; return what ends that."""
+        return self.storage.subscribe(callback)
+
+    @property
+    def circuit(self) -> Circuit | None:
+        """The circuit breaker, ``None`` when there is none."""
+        return self.storage.circuit
 
     def full_path(self, location: str) -> str:
         """Return the provider's key of a location. :raises LocationError: when it is none"""

@@ -6,13 +6,13 @@ core puts into the metadata of each create (contract 6.1.3).
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .. import attributes, calls, exc
 from ..backend import (
@@ -32,30 +32,13 @@ from ..backend import (
     was_unsent,
 )
 from ..types import Buffer
+from .policy import Policy as Policy
+from .watch import current
 
 T = TypeVar("T")
 
-# A rename is not repeated: after a lost answer the source is gone either way. A stream is consumed by its first try.
-_ONCE = frozenset(("move", "body", "item"))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Policy:
-    """How often and how long one request is repeated.
-
-    :param attempts: at most, the first one counted
-    :param timeout: seconds for one request with all its repeats
-    :param base: seconds of the first pause at most; each next one doubles
-    :param longest: seconds of any pause at most
-    """
-
-    attempts: int = 4
-    timeout: float = 120.0
-    base: float = 0.2
-    longest: float = 20.0
-
-
 DEFAULT = Policy()
+"""What is done where the settings say nothing."""
 
 
 def unanswered(error: exc.FilesError) -> bool:
@@ -93,7 +76,8 @@ class Retry(Wrapper):
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(inner)
-        self.policy = policy or DEFAULT
+        given: Policy | None = inner.settings.retry
+        self.policy = policy or given or DEFAULT
         self._sleep = sleep
         self._clock = clock
 
@@ -107,31 +91,55 @@ class Retry(Wrapper):
         pause = max(error.retry_after, random.uniform(0, min(policy.longest, policy.base * 2 ** (attempt - 1))))
         if self._clock() - started + pause > policy.timeout:
             raise error
-        self._sleep(pause)
+        try:
+            self._sleep(pause)
+            calls.check()  # whether the call is still wanted, and has time left
+        except exc.TimeoutError as late:
+            raise late from error
 
     def around(self, verb: str, key: str, call: Callable[[], T]) -> T:
-        if verb in _ONCE:
+        if verb == "body":
+            return self._received(call)
+        if verb == "item":
             return call()
+        if verb == "move":  # a rename is not repeated: after a lost answer the source is gone either way
+            return self._watched(call)()
         return self._repeat(call)
 
-    def _repeat(self, call: Callable[[], T], settle: Callable[[exc.FilesError], T] | None = None) -> T:
+    def _received(self, call: Callable[[], T]) -> T:
+        calls.check()
+        result = call()
+        if (operation := current()) is not None:
+            operation.received += result if isinstance(result, int) else len(cast("bytes", result))
+        return result
+
+    def _watched(self, call: Callable[[], T], sent: int = 0) -> Callable[[], T]:
+        """Return a call that tells of each time it is made, where somebody listens."""
+        operation = current()
+        return call if operation is None else operation.attempts(call, sent)
+
+    def _repeat(
+        self, call: Callable[[], T], settle: Callable[[exc.FilesError], T] | None = None, *, sent: int = 0
+    ) -> T:
         """Call until it succeeds or must not be repeated.
 
+        :param sent: bytes of the body of its request
         :param settle: asked about the final error when an attempt went unanswered: it looks what became of that
             attempt, and returns its result or raises the error that the caller gets
         """
         attempt, started, lost = 1, self._clock(), False
+        call = self._watched(call, sent)
+        calls.check()
         while True:
-            calls.check()
             try:
                 return call()
             except exc.FilesError as error:
                 lost = lost or unanswered(error)
                 try:
                     self._pause(error, attempt, started)
-                except exc.FilesError:
+                except exc.FilesError as final:
                     if lost and settle is not None:
-                        return settle(error)
+                        return settle(final)
                     raise
                 attempt += 1
 
@@ -193,13 +201,16 @@ class Retry(Wrapper):
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         settle = self._own(key, options)
         if isinstance(body, bytes | bytearray | memoryview):
-            return self._repeat(lambda: self.inner.put(key, body, options), settle)
+            return self._repeat(lambda: self.inner.put(key, body, options), settle, sent=len(body))
         try:  # a stream is consumed by its first try
-            return self.inner.put(key, body, options)
+            return self._watched(lambda: self.inner.put(key, body, options))()
         except exc.FilesError as error:
             if unanswered(error):
                 return settle(error)
             raise
+
+    def multipart_put(self, upload: MultipartRef, number: int, body: Buffer) -> Part:
+        return self._repeat(lambda: self.inner.multipart_put(upload, number, body), sent=len(body))
 
     def delete(self, key: str, *, etag: str = "") -> bool:
         def is_gone() -> bool:
@@ -287,16 +298,20 @@ class Retry(Wrapper):
         return self._repeat(lambda: self.inner.compose(sources, key, options), self._own(key, options))
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
-        return self._repeat(lambda: self.inner.append(target, body, options), self._own(target.key, options))
+        return self._repeat(
+            lambda: self.inner.append(target, body, options), self._own(target.key, options), sent=len(body)
+        )
 
     def resumable_send(
         self, upload: MultipartRef, offset: int, body: Buffer, total: int | None, options: WriteOptions
     ) -> int | ObjectInfo:
         attempt, started, lost = 1, self._clock(), False
         settle = self._own(upload.key, options)
+        send = self._watched(lambda: self.inner.resumable_send(upload, offset, body, total, options), len(body))
+        calls.check()
         while True:
             try:
-                return self.inner.resumable_send(upload, offset, body, total, options)
+                return send()
             except exc.FilesError as error:
                 lost = lost or unanswered(error)
                 try:
@@ -327,7 +342,8 @@ class Retry(Wrapper):
         place = place_in(self.limits.order)
         while True:
             try:
-                for page in iterator:
+                following = functools.partial(next, iterator, None)
+                while (page := self._watched(following)()) is not None:
                     yield page
                     after = max((*page.keys[-1:], *page.prefixes[-1:]), key=place, default=after)
                 return

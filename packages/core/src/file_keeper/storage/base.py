@@ -26,11 +26,14 @@ from ..backend import (
     capabilities,
 )
 from ..data import FileData
+from ..events import Event
 from ..listing import Listing
 from ..reading import ObjectStream, Verification
+from ..resilience.circuit import Circuit
 from ..resilience.retry import Retry
+from ..resilience.watch import Watch, current
 from ..sessions import Sessions
-from ..settings import Settings, parse_duration
+from ..settings import Settings, changed, parse_duration
 from ..transfer import Engine, UploadRequest, UploadResult
 from ..types import FileOrLocation, Progress
 from ..upload import Upload, check_content_type
@@ -47,9 +50,12 @@ Duration = float | str | timedelta
 
 
 def operation(
-    needs: Capability, name: str = ""
+    needs: Capability, name: str = "", *, many: bool = False
 ) -> Callable[[Callable[Concatenate[Self_, P], T]], Callable[Concatenate[Self_, P], T]]:
-    """Make a method an operation: its capability is checked first, its errors say where they happened."""
+    """Make a method an operation: its capability is checked first, its errors say where they happened.
+
+    :param many: it is a batch: each of its items is an operation
+    """
 
     def decorate(method: Callable[Concatenate[Self_, P], T]) -> Callable[Concatenate[Self_, P], T]:
         title = name or method.__name__
@@ -59,6 +65,9 @@ def operation(
             try:
                 if needs not in self.capabilities:
                     raise self._cannot(needs)  # pyright: ignore[reportPrivateUsage]
+                if not many and self._is_watched:  # pyright: ignore[reportPrivateUsage]
+                    location = name_of(args[0] if args else kwargs.get("file", kwargs.get("data")))
+                    return self.watch.call(title, location, lambda: method(self, *args, **kwargs))
                 return method(self, *args, **kwargs)
             except exc.FilesError as error:
                 about = args[0] if args else kwargs.get("file", kwargs.get("data"))
@@ -94,6 +103,12 @@ def validity(duration: Duration) -> float:
     return seconds
 
 
+def watch_of(name: str, settings: Settings) -> Watch:
+    """Return what watches the calls of a storage."""
+    circuit = Circuit(settings.circuit_breaker) if settings.circuit_breaker else None
+    return Watch(name, settings.type, circuit=circuit, deadline=settings.deadline)
+
+
 def _incoming_of(storage: Base) -> Base:
     return storage.incoming
 
@@ -108,6 +123,8 @@ _alive: weakref.WeakSet[Base] = weakref.WeakSet()
 def _forked() -> None:
     for storage in list(_alive):
         storage.backend.after_fork()
+        if storage.watch.circuit is not None:
+            storage.watch.circuit.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -125,6 +142,7 @@ class Base:
         *,
         within: Base | None = None,
         folder: str = INCOMING,
+        watch: Watch | None = None,
     ):
         self.name = name
         self.settings = settings
@@ -135,7 +153,9 @@ class Base:
         if within is not None:
             self._root = within._root + folder
         self._max_bytes = locations.MAX_KEY - len(self._root.encode())
-        self._verbs: Backend[Any] = Retry(ErrorBoundary(backend))
+        self.watch = watch or (within.watch if within is not None else watch_of(name, settings))
+        self._lent = False
+        self._verbs: Backend[Any] = Retry(ErrorBoundary(backend), settings.retry)
         self._engine = Engine(self._verbs, settings)
         self._listing = Listing(self._verbs, self._root, self._max_bytes)
         self._sessions = Sessions(self._verbs, settings, self._root)
@@ -203,8 +223,52 @@ class Base:
         :param wrap: gets the backend and gives one around it, see :class:`file_keeper.backend.Backend`
         """
         return type(self)(
-            self.name, self.settings, wrap(self.backend), within=self._parent, folder=self._folder
+            self.name, self.settings, wrap(self.backend), within=self._parent, folder=self._folder, watch=self.watch
         )  # fmt: skip
+
+    def with_options(self, **changes: Any) -> Self:
+        """Return the same storage with other options, over the same connections.
+
+        It costs microseconds. Closing it closes nothing of this one; whoever listens to one is told of both.
+
+        :param changes: ``retry``, ``deadline``, ``circuit_breaker`` (which is shared unless it is named), ``timeout``
+            (of the HTTP client of this library; that of an SDK stays), ``overwrite_existing``, ``max_concurrency``,
+            ``part_size``, ``hashing_algorithm``, ``verify_reads``
+        :raises InvalidStorageConfigurationError: for another option, or a value that makes no sense
+        """
+        with self._at("with_options"):
+            settings = changed(self.settings, changes)
+        circuit = self.watch.circuit
+        if "circuit_breaker" in changes:
+            circuit = Circuit(settings.circuit_breaker) if settings.circuit_breaker else None
+        watch = Watch(
+            self.name,
+            settings.type,
+            callbacks=self.watch.callbacks,
+            circuit=circuit,
+            deadline=settings.deadline,
+            timeout=settings.timeout if "timeout" in changes else self.watch.timeout,
+        )
+        made = type(self)(
+            self.name, settings, self.backend, within=self._parent, folder=self._folder, watch=watch
+        )  # fmt: skip
+        made._lent = True
+        return made
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have a callback told of what this storage does; return what ends that.
+
+        It is called in the thread that works, with an :class:`file_keeper.types.Event` for each operation that begins,
+        each attempt that ended and each operation that ended. A stream, an open file and a listing end when they are
+        exhausted or closed; of a batch each item is an operation; a call within a call tells of its attempts only.
+        What the callback raises is logged once and breaks nothing.
+        """
+        return self.watch.subscribe(callback)
+
+    @property
+    def circuit(self) -> Circuit | None:
+        """The circuit breaker: its ``state``, its ``failures``, ``reset()``; ``None`` when there is none."""
+        return self.watch.circuit
 
     @functools.cached_property
     def incoming(self) -> Self:
@@ -234,25 +298,27 @@ class Base:
 
     def initialize(self) -> None:
         """Create what is missing: the bucket, the container, the directory. What is there is fine."""
-        with self._at("initialize"):
-            if "prepare" in self._verbs.verbs:
-                self._verbs.prepare()
+        if "prepare" in self._verbs.verbs:
+            self._during("initialize", "", self._verbs.prepare)
 
     def check(self) -> None:
         """Prove credentials and bucket with one cheap request.
 
         :raises PermissionError, ConnectionError, InvalidStorageConfigurationError: saying what is wrong
         """
-        with self._at("check"):
-            if "check" in self._verbs.verbs:
-                self._verbs.check()
-            else:
-                next(iter(self._verbs.list(self._root)), None)
+        self._during("check", "", self._check)
+
+    def _check(self) -> None:
+        if "check" in self._verbs.verbs:
+            self._verbs.check()
+        else:
+            next(iter(self._verbs.list(self._root)), None)
 
     def close(self) -> None:
         """Let go of connections. A storage that is used again makes new ones."""
-        with self._at("close"):
-            self._verbs.close()
+        if not self._lent:
+            with self._at("close"):
+                self._verbs.close()
 
     def __enter__(self) -> Self:
         return self
@@ -351,6 +417,18 @@ class Base:
             meant,
         )
 
+    @property
+    def _is_watched(self) -> bool:
+        """Whether a call that begins now is watched: not one within another."""
+        return self.watch.active and current() is None
+
+    def _during(self, operation: str, location: str, work: Callable[[], T]) -> T:
+        """Do the work of an operation that is more than one method; see :func:`operation`."""
+        with self._at(operation, location):
+            if self._is_watched:
+                return self.watch.call(operation, location, work)
+            return work()
+
     def _send(self, location: str, upload: Upload, plan: UploadRequest, meant: Mapping[str, str]) -> FileData:
         return self._made(location, self._engine.send(upload, plan), plan, meant)
 
@@ -406,7 +484,7 @@ class Base:
 
     def _walk(self, operation: str, items: Iterator[T]) -> Iterator[T]:
         try:
-            yield from items
+            yield from self.watch.follow(operation, "", items) if self._is_watched else items
         except exc.FilesError as error:
             error.within(self.name, operation)
             raise

@@ -18,7 +18,7 @@ from .base import Base, operation
 class Listed(Base):
     """The part of a storage that lists."""
 
-    @operation(Capability.SCAN)
+    @operation(Capability.SCAN, many=True)
     def scan(self, *, prefix: str = "", glob: str = "", start_after: str = "") -> Iterator[str]:
         """Return the locations of all files, lazily, in UTF-8 byte order.
 
@@ -47,7 +47,7 @@ class Listed(Base):
     def files(
         self, *, prefix: str = "", glob: str = "", start_after: str = "", delimiter: str
     ) -> Iterator[FileData | str]: ...
-    @operation(Capability.SCAN)
+    @operation(Capability.SCAN, many=True)
     def files(
         self, *, prefix: str = "", glob: str = "", start_after: str = "", delimiter: str = ""
     ) -> Iterator[FileData | str]:
@@ -82,13 +82,13 @@ class Listed(Base):
 
     # What follows is for storage.aio: the same in pieces, each of which needs a request at most.
 
-    @operation(Capability.SCAN, "scan")
+    @operation(Capability.SCAN, "scan", many=True)
     def _scan_pieces(self, *, prefix: str, glob: str, start_after: str) -> Iterator[list[str]]:
         self._check_after(start_after)
         pieces = self._listing.pieces(prefix, glob, start_after, "", keys_only=True)
         return self._walk("scan", (list(locations) for locations, _ in pieces))
 
-    @operation(Capability.SCAN, "files")
+    @operation(Capability.SCAN, "files", many=True)
     def _file_pieces(
         self, *, prefix: str, glob: str, start_after: str, delimiter: str
     ) -> Iterator[list[FileData | str]]:

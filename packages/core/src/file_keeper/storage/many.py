@@ -25,7 +25,7 @@ class Many(Writing, Copying):
     before it goes on, and nothing of that is left.
     """
 
-    @operation(Capability.CREATE)
+    @operation(Capability.CREATE, many=True)
     def upload_many(
         self,
         items: Mapping[str, Uploadable] | Iterable[tuple[str, Uploadable]],
@@ -51,7 +51,7 @@ class Many(Writing, Copying):
         made = uploads(self, pairs_of(items), overwrite)
         return run(made, limit, stop=stop, total=count(items), progress=progress, **options)
 
-    @operation(Capability.STREAM)
+    @operation(Capability.STREAM, many=True)
     def content_many(
         self,
         files: Iterable[FileOrLocation],
@@ -69,7 +69,7 @@ class Many(Writing, Copying):
         made = contents(self, files)
         return run(made, limit, content=True, stop=stop, total=count(files), progress=progress, **options)
 
-    @operation(Capability.ANALYZE)
+    @operation(Capability.ANALYZE, many=True)
     def analyze_many(
         self,
         files: Iterable[FileOrLocation],
@@ -83,7 +83,7 @@ class Many(Writing, Copying):
         limit, options = limits_of(self, concurrency)
         return run(analyses(self, files), limit, stop=stop, total=count(files), progress=progress, **options)
 
-    @operation(Capability.STREAM)
+    @operation(Capability.STREAM, many=True)
     def download_many(
         self,
         files: Iterable[FileOrLocation],
@@ -102,7 +102,7 @@ class Many(Writing, Copying):
         made = downloads(self, files, folder)
         return run(made, limit, stop=stop, total=count(files), progress=progress, **options)
 
-    @operation(Capability.COPY)
+    @operation(Capability.COPY, many=True)
     def copy_many(
         self,
         pairs: Mapping[str, FileOrLocation] | Iterable[tuple[str, FileOrLocation]],

@@ -10,7 +10,8 @@ from ..backend import (
     Capability,
 )
 from ..data import FileData
-from ..reading import ObjectStream
+from ..reading import ObjectStream, WatchedStream
+from ..resilience.watch import current
 from ..types import FileOrLocation, Progress
 from .base import Base, name_of, operation
 
@@ -33,7 +34,8 @@ class Reading(Base):
         if start < 0 or (end is not None and end < start):
             raise exc.StorageDataError(f"a stream goes from 0 or more to an end behind it, not from {start} to {end}")
         tell, verify = self._told("stream", file), self._verification
-        return ObjectStream(self._verbs, self._key(file), start, end, etag=etag, tell=tell, verify=verify)
+        kind = ObjectStream if current() is None else WatchedStream
+        return kind(self._verbs, self._key(file), start, end, etag=etag, tell=tell, verify=verify)
 
     @operation(Capability.STREAM)
     def content(self, file: FileOrLocation) -> bytes:

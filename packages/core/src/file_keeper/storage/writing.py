@@ -14,7 +14,8 @@ from ..backend import (
 )
 from ..data import FileData
 from ..feeding import Feed
-from ..reading import SeekableFile
+from ..reading import SeekableFile, WatchedFile
+from ..resilience.watch import current
 from ..types import FileOrLocation, Progress, Uploadable, WriterOptions
 from ..upload import Upload, make_upload
 from ..writing import TextWriter, Writer
@@ -116,7 +117,8 @@ class Writing(Reading):
         def publish(feed: Feed) -> FileData:
             return self._made(location, feed.finish(), plan, meant)
 
-        return Feed(self._engine, plan, filename), publish
+        watched = current()
+        return Feed(self._engine, plan, filename), publish if watched is None else watched.ending(publish)
 
     @operation(Capability.CREATE, "open")
     def _writer(self, location: str, mode: str, **options: Any) -> Writer:
@@ -129,7 +131,8 @@ class Writing(Reading):
             with self._at("open", location):
                 return self._send(location, Upload(stream, location), plan, meant)
 
-        return Writer(send, location, mode)
+        watched = current()
+        return Writer(send if watched is None else watched.ending(send), location, mode)
 
     @overload
     def open(self, file: FileOrLocation, mode: Literal["rb"] = "rb") -> io.BufferedReader: ...
@@ -187,7 +190,8 @@ class Writing(Reading):
 
     @operation(Capability.STREAM, "open")
     def _reader(self, file: FileOrLocation) -> SeekableFile:
-        return SeekableFile(self._verbs, self._key(file), name=name_of(file), tell=self._told("open", file))
+        kind = SeekableFile if current() is None else WatchedFile
+        return kind(self._verbs, self._key(file), name=name_of(file), tell=self._told("open", file))
 
     @operation(Capability.APPEND)
     def append(self, file: FileOrLocation, upload: Uploadable, /) -> FileData:

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ... import exc
+from ... import calls, exc
 from ...types import Buffer
 from ..answers import mark_unsent
 from . import tls
@@ -133,6 +133,7 @@ class Client:
             connection = self._take(route) if kept else None
             kept = connection is not None
             connection = connection or self._connect(route)
+            connection.wait(calls.patience(self.config.timeout))
             expect = size > EXPECT_FROM and not connection.takes_bodies and origin not in self._unexpecting
             head = _head(method, route, target, headers, framed, expect=expect)
             try:
@@ -218,11 +219,11 @@ class Client:
 
         :raises ConnectionError: it cannot be opened: nothing of the request was sent
         """
-        first = route.first
+        first, timeout = route.first, calls.patience(self.config.timeout)
         try:
-            sock = socket.create_connection((first.host, first.port), self.config.timeout)
+            sock = socket.create_connection((first.host, first.port), timeout)
         except TimeoutError as error:
-            message = f"{first}: no connection within {self.config.timeout:g} seconds"
+            message = f"{first}: no connection within {timeout:g} seconds"
             raise mark_unsent(exc.TimeoutError(message, retryable=True)) from error
         except (OSError, ValueError, OverflowError) as error:
             what = "has no address" if isinstance(error, socket.gaierror | ValueError) else "cannot be reached"
@@ -247,7 +248,8 @@ class Client:
             self._unverified.add(origin)
             log.warning("the certificates of %s are not verified: 'verify' is off", origin)
         context = tls.context_of(self.config.verify, self.config.certificate)
-        sock.settimeout(self.config.timeout)
+        timeout = calls.patience(self.config.timeout)
+        sock.settimeout(timeout)
         try:
             # An end that TLS did not announce may be one that somebody else made: RFC 9112, section 9.8.
             return context.wrap_socket(sock, server_hostname=origin.host, suppress_ragged_eofs=False)
@@ -256,7 +258,7 @@ class Client:
         except ValueError as error:
             raise mark_unsent(exc.ConnectionError(f"{origin} has a name that TLS cannot prove ({error})")) from error
         except TimeoutError as error:
-            message = f"{origin}: TLS was not agreed within {self.config.timeout:g} seconds"
+            message = f"{origin}: TLS was not agreed within {timeout:g} seconds"
             raise mark_unsent(exc.TimeoutError(message, retryable=True)) from error
         except OSError as error:
             message = f"{origin}: the connection broke while TLS was agreed ({error.strerror or error})"
@@ -267,7 +269,7 @@ class Client:
         host = f"[{route.origin.host}]" if ":" in route.origin.host else route.origin.host
         place = f"{host}:{route.origin.port}"
         known = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
-        connection = Connection(sock, self.config.timeout)
+        connection = Connection(sock, calls.patience(self.config.timeout))
         try:
             head = _encoded(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{known}", 3 if known else 2)
             found = connection.exchange(head, (), 0)

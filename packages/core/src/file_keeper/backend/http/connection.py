@@ -95,6 +95,12 @@ class Connection:
         else:
             self.sock.settimeout(self.timeout)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for a byte this long from now on, in place of :attr:`timeout`."""
+        if seconds != self.timeout:
+            self.timeout = seconds
+            self._block()
+
     @property
     def stale(self) -> bool:
         """Whether the server has closed it, or sent what nobody asked for."""
