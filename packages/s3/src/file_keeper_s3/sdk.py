@@ -215,7 +215,7 @@ def _reply(operation: str, answer: dict[str, Any]) -> Reply:
     body = answer.pop("Body", None)
     if operation in ("list_objects_v2", "list_objects"):
         answer["Rows"] = [
-            (found.get("Key", ""), found.get("LastModified"), found.get("ETag", ""), found.get("Size", ""))
+            (found.get("Key", ""), found.get("LastModified"), found.get("ETag", ""), str(found.get("Size", "")))
             for found in answer.pop("Contents", ())
         ]
         answer["Names"] = [found.get("Prefix", "") for found in answer.pop("CommonPrefixes", ())]
