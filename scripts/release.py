@@ -6,8 +6,8 @@
     python -m uv run python scripts/release.py verify DIST       look at built wheels and sdists once more
     python -m uv run python scripts/release.py addresses SITE CODE   write where the project lives, everywhere
 
-Nothing is published from here: the tag starts the workflow `publish`, which builds anew from it, looks at what it built,
-and hands the files to a job that may publish and runs nothing of ours. `trial --index URL` publishes to one of your own.
+Nothing is published from here: the tag starts the workflow `publish`, which builds anew from it, looks at the result,
+and hands the files to a job that may publish and runs nothing of ours. `trial --index URL` fills an index of your own.
 """
 
 from __future__ import annotations
