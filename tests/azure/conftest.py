@@ -28,10 +28,17 @@ def make_backend() -> Iterator[Callable[..., AzureBackend]]:
         yield make
 
 
+@pytest.fixture(params=["http", pytest.param("sdk", marks=pytest.mark.full)])
+def transport(request: pytest.FixtureRequest) -> str:
+    """What requests go through: all is the same with both."""
+    return request.param
+
+
 @pytest.fixture
-def account(azurite_server: AzuriteServer) -> dict[str, Any]:
+def account(azurite_server: AzuriteServer, transport: str) -> dict[str, Any]:
     """The settings of a fresh container, by its account's key."""
     return {
+        "transport": transport,
         "bucket": azurite_server.new_bucket(),
         "account_name": azurite_server.account_name,
         "account_key": azurite_server.account_key,

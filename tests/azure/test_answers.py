@@ -169,7 +169,7 @@ def test_a_head_without_a_length_is_no_empty_file(hooked: HookedProxy, storage_b
 
 
 def test_a_delegation_key_of_a_stranger_signs_nothing(
-    make_backend: Make, azurite_tls_server: Any, certificates: Any
+    make_backend: Make, azurite_tls_server: Any, certificates: Any, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from azure.storage.blob import BlobServiceClient
 
@@ -180,7 +180,12 @@ def test_a_delegation_key_of_a_stranger_signs_nothing(
         HookedProxy(server.url, upstream_ca_file=server.ca_file, certificates=certificates) as front,
         BlobServiceClient(front.url, credential=Token(), connection_verify=front.ca_file) as client,
     ):
-        backend = make_backend(client=client, bucket="media")
+        if transport == "sdk":
+            backend = make_backend(client=client, bucket="media")
+        else:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", front.ca_file)
+            backend = make_backend(account_url=front.url, credential=Token(), bucket="media")
+        assert backend.transport == transport
         for stranger in (*STRANGERS.values(), (302, "", (("Location", "https://login.invalid/"),))):
             front.answer(*stranger)
             with pytest.raises(exc.ConnectionError, match=r"did not answer Get User|redirects to"), as_ours(backend):
@@ -420,7 +425,7 @@ def test_redirects_of_a_given_client_are_not_followed(
     other = fault_proxy(azurite_server)
     key = {"account_name": azurite_server.account_name, "account_key": azurite_server.account_key}
     with BlobServiceClient(hooked.url, credential=key) as client:
-        storage = storage_behind(client=client, account_url=None, account_name=None, account_key=None)
+        storage = storage_behind(client=client, transport=None, account_url=None, account_name=None, account_key=None)
         storage.upload("a", b"1")
         hooked.answer(307, "", [("Location", f"{other.url}/x")])
         with pytest.raises(exc.ConnectionError, match="redirects to"):

@@ -223,7 +223,7 @@ def test_nothing_is_built_before_it_is_needed(make_backend: Make, monkeypatch: p
         raise AssertionError("built too early")
 
     monkeypatch.setattr(builtins, "open", refuse)
-    monkeypatch.setattr("file_keeper_azure.backend.build", refuse)
+    monkeypatch.setattr("file_keeper_azure.backend.checked", refuse)
     backend = make_backend(bucket="b", account_name="acc", account_key=KEY)
     assert backend.limits.parts_max == 50_000
     assert backend.verbs

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from azure.core.credentials import AccessToken, AzureSasCredential
-from azure.storage.blob import BlobServiceClient, UserDelegationKey, generate_container_sas
+from azure.storage.blob import BlobServiceClient, generate_container_sas
 from emulators.azure import AzuriteServer
 from faults.proxy import FaultProxy
 from file_keeper import exc
@@ -126,17 +126,24 @@ def sas(account: dict[str, Any]) -> str:
 
 @pytest.fixture(params=["sas_token", "connection_string", "credential", "client"])
 def by_signature(
-    request: pytest.FixtureRequest, make_backend: Make, account: dict[str, Any], proxy: FaultProxy, sas: str
+    request: pytest.FixtureRequest,
+    make_backend: Make,
+    account: dict[str, Any],
+    proxy: FaultProxy,
+    sas: str,
+    transport: str,
 ) -> Iterator[AzureBackend]:
     """A backend by a signature, in each way that one can be given."""
-    place = {"bucket": account["bucket"], "account_url": proxy.url}
+    place = {"bucket": account["bucket"], "account_url": proxy.url, "transport": transport}
     if request.param == "sas_token":
         yield make_backend(**place, sas_token=sas)
     elif request.param == "credential":
         yield make_backend(**place, credential=AzureSasCredential(sas))
     elif request.param == "connection_string":
         yield make_backend(
-            bucket=account["bucket"], connection_string=f"BlobEndpoint={proxy.url};SharedAccessSignature={sas}"
+            bucket=account["bucket"],
+            connection_string=f"BlobEndpoint={proxy.url};SharedAccessSignature={sas}",
+            transport=transport,
         )
     else:
         with BlobServiceClient(proxy.url, credential=sas) as client:
@@ -170,7 +177,8 @@ def test_a_signature_signs_nothing(by_signature: AzureBackend) -> None:
 
 def test_anonymous(make_backend: Make, account: dict[str, Any], backend: AzureBackend) -> None:
     backend.put("x", b"public", WriteOptions())
-    anonymous = make_backend(bucket=account["bucket"], account_url=account["account_url"], anonymous=True)
+    place = {name: account[name] for name in ("bucket", "account_url", "transport")}
+    anonymous = make_backend(**place, anonymous=True)
     with pytest.raises((exc.PermissionError, exc.InvalidStorageConfigurationError)), as_ours(anonymous):
         anonymous.head("x")
     backend.client.get_container_client(account["bucket"]).set_container_access_policy({}, public_access="container")
@@ -199,8 +207,14 @@ class Token:
 
 
 @pytest.fixture
-def by_token(azurite_tls_server: AzuriteServer, make_backend: Make) -> Iterator[AzureBackend]:
+def by_token(
+    azurite_tls_server: AzuriteServer, make_backend: Make, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AzureBackend]:
     server = azurite_tls_server
+    if transport == "http":
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.ca_file)
+        yield make_backend(account_url=server.url, credential=Token(), bucket=server.new_bucket())
+        return
     with BlobServiceClient(server.url, credential=Token(), connection_verify=server.ca_file) as client:
         yield make_backend(client=client, bucket=server.new_bucket())
 
@@ -219,12 +233,10 @@ def test_links_by_a_delegation_key(
     by_token: AzureBackend, azurite_tls_server: AzuriteServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    service = by_token.client
-    get = service.get_user_delegation_key
-    monkeypatch.setattr(
-        service, "get_user_delegation_key", lambda *args, **how: asked.append(args) or get(*args, **how)
-    )
     by_token.put(NAME, b"content", WriteOptions())
+    sender = by_token._wire.sender
+    send = sender.send
+    monkeypatch.setattr(sender, "send", lambda *args: asked.append(args) or send(*args))
     for _ in range(3):
         signed = by_token.sign("download", NAME, MINUTE)
         assert fetch(signed, verify=azurite_tls_server.ca_file).content == b"content"
@@ -245,20 +257,18 @@ def test_links_by_a_delegation_key(
     ],
 )
 def test_the_account_of_a_link_at_another_address(
-    make_backend: Make, raw: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+    make_backend: Make, raw: dict[str, Any], name: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SDK knows the name by Azure's usual hosts only; it is part of what is signed."""
     accounts: list[object] = []
-    monkeypatch.setattr(
-        signing, "generate_blob_sas", lambda account, *rest, **more: accounts.append(account) or "sig=x"
-    )
-    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_, **__: UserDelegationKey())
-    make_backend(bucket="b", credential=Token(), **raw).sign("download", "x", MINUTE)
+    monkeypatch.setattr(signing, "shared_access", lambda account, *rest, **more: accounts.append(account) or "sig=x")
+    monkeypatch.setattr(signing.Signer, "_delegation_key", lambda *_: signing.DelegationKey({}, b""))
+    make_backend(bucket="b", credential=Token(), transport=transport, **raw).sign("download", "x", MINUTE)
     assert accounts == [name]
 
 
 def test_a_link_of_an_account_that_nothing_names(make_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", lambda *_, **__: UserDelegationKey())
+    monkeypatch.setattr(signing.Signer, "_delegation_key", lambda *_: signing.DelegationKey({}, b""))
     backend = make_backend(bucket="b", credential=Token(), account_url="https://files.example.com")
     with pytest.raises(exc.UnsupportedOperationError, match="account_name"):
         backend.sign("download", "x", MINUTE)

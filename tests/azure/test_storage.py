@@ -125,7 +125,7 @@ def test_attempts_do_not_multiply_with_those_of_a_given_client(
 
     key = {"account_name": azurite_server.account_name, "account_key": azurite_server.account_key}
     with BlobServiceClient(proxy.url, credential=key) as client:
-        storage = make(client=client, account_url=None, account_name=None, account_key=None)
+        storage = make(client=client, transport=None, account_url=None, account_name=None, account_key=None)
         proxy.on(times=None).answer(*azure_error(503, "ServerBusy"))
         for call in (lambda: storage.analyze("x"), lambda: storage.upload("x", b"1")):
             proxy.clear()

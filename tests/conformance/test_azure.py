@@ -23,6 +23,8 @@ class TestAzure(Conformance):
         "with If-None-Match: * (and for none in Put Block List); tests/azure/test_storage.py tries the rest of it",
     }
 
+    transport = "http"
+
     @pytest.fixture
     def storage_settings(self, azurite_server: AzuriteServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         monkeypatch.setattr("file_keeper_azure.backend.PAGE", self.page)
@@ -30,4 +32,10 @@ class TestAzure(Conformance):
             "type": "file_keeper:azure",
             "bucket": azurite_server.new_bucket(),
             "connection_string": azurite_server.connection_string,
+            "transport": self.transport,
         }
+
+
+@pytest.mark.full
+class TestAzureBySdk(TestAzure):
+    transport = "sdk"

@@ -29,12 +29,19 @@ class Request:
     :param name: the operation, as the reference calls it
     :param answer: what a success looks like
     :param query: what tells the operation from others of the same method
+    :param of_account: it is about the account, and not the container or a blob of it
     """
 
     name: str
     method: str
     answer: Answer
     query: Mapping[str, str] = field(default_factory=dict[str, str])
+    of_account: bool = False
+    needed: tuple[str, ...] = field(init=False)
+    """The names of headers that a success has, in lower case."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "needed", tuple(name.lower() for name in self.answer.headers))
 
 
 def _is(status: int, headers: tuple[str, ...]) -> Answer:
@@ -59,7 +66,13 @@ LIST_BLOBS = Request("List Blobs", "GET", _is(200, _ALWAYS), {**_CONTAINER, "com
 CREATE_CONTAINER = Request("Create Container", "PUT", _is(201, _VERSIONED), _CONTAINER)
 BLOB_BATCH = Request("Blob Batch", "POST", _is(202, _ALWAYS), {**_CONTAINER, "comp": "batch"})
 # Told by its body: Azurite sends no headers with it.
-GET_DELEGATION_KEY = Request("Get User Delegation Key", "POST", _is(200, ()))
+GET_DELEGATION_KEY = Request(
+    "Get User Delegation Key",
+    "POST",
+    _is(200, ()),
+    {"restype": "service", "comp": "userdelegationkey"},
+    of_account=True,
+)
 
 # Statuses that a gateway on the way may answer, and that mean the same whoever says it.
 _ANYBODYS = frozenset((401, 403, 407, 408, 413, 429))
@@ -79,14 +92,22 @@ class Judge:
         scheme, _, rest = self._url.partition("://")
         return f"Azure Blob Storage at {scheme}://{rest.partition('/')[0]}"
 
+    # Headers have names in lower case here.
+
     def accept(self, request: Request, status: int, headers: Mapping[str, str]) -> None:
         """Let a success pass. :raises ConnectionError: when it is not one of the service"""
+        if status in request.answer.statuses:
+            for name in request.needed:
+                if not headers.get(name):
+                    break
+            else:
+                return
         check_answer(self._service, request.name, request.answer, status, headers, setting=SETTING)
 
     def accept_refusal(self, request: Request, status: int, code: str, headers: Mapping[str, str]) -> None:
         """Let a refusal pass. :raises ConnectionError: for a redirect, and when it is not one of the service"""
         if 300 <= status < 400 and status != 304:
-            raise refuse_redirect("Azure Blob Storage", self._url, headers.get("Location", ""), SETTING)
+            raise refuse_redirect("Azure Blob Storage", self._url, headers.get("location", ""), SETTING)
         if status >= 500 or status in _ANYBODYS or (code and headers.get(_ALWAYS[0])):
             return
         raise self.stranger(request, status, headers, "it bears no code and id of the service")

@@ -3,19 +3,16 @@
 Blob service REST reference: https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
 """
 
-# What the SDK's pipelines give is not typed by it.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from azure.core.exceptions import AzureError, HttpResponseError
-from azure.storage.blob import ContainerClient
 from file_keeper import exc, hashing
 from file_keeper.backend import (
     Backend,
@@ -34,6 +31,7 @@ from file_keeper.backend import (
     Source,
     WriteOptions,
     follow_pages,
+    http,
 )
 from file_keeper.resilience.retry import Retry
 from file_keeper.types import Buffer
@@ -41,10 +39,11 @@ from file_keeper.types import Buffer
 from . import answers, batch, blocks, errors, listing, signing
 from .bodies import Nothing, body_of
 from .copies import Copier
-from .errors import is_missing
+from .errors import RefusedError, is_missing
 from .headers import attributes, check_writable, conditions, metadata_headers, pinned, quoted, written
-from .settings import AzureSettings, account, build, can_sign, name_of
-from .transport import Wire, crc64
+from .rights import right_of
+from .settings import AzureSettings, can_sign, checked, default_credential, name_of
+from .transport import HttpSender, Wire, crc64
 
 T = TypeVar("T")
 
@@ -72,16 +71,28 @@ _LIMITS = Limits(
 )
 
 
+CONNECTIONS = 64
+"""Connections that are kept at least: as many as there can be threads, usually."""
+
+
 @dataclasses.dataclass(slots=True)
 class _Client:
-    """What is built when it is first needed, and belongs together."""
+    """What is built when it is first needed, and belongs together.
+
+    :param closing: what ends with it
+    """
 
     wire: Wire
     signer: signing.Signer
-    service: Any
-    credential: Any
-    owned: bool
     public: str
+    credential: Any = None
+    service: Any = None
+    closing: list[Callable[[], object]] = dataclasses.field(default_factory=list[Callable[[], object]])
+
+
+def _close_with(built: _Client, credential: Any) -> None:
+    if hasattr(credential, "close"):
+        built.closing.append(credential.close)
 
 
 class AzureBackend(Backend[AzureSettings]):
@@ -102,6 +113,7 @@ class AzureBackend(Backend[AzureSettings]):
         self._built: _Client | None = None
         self._ended = blocks.Ended()
         self._verbs: frozenset[str] | None = None
+        self._transport: Literal["http", "sdk"] | None = None
 
     def neighbour(self, other: Backend[Any]) -> str:
         ours, theirs = self.settings, other.settings
@@ -122,35 +134,79 @@ class AzureBackend(Backend[AzureSettings]):
             return self._built
 
     def _build(self) -> _Client:
-        errors.quiet_logs()
         resolved = self.settings.resolve()
-        given, credential = resolved.client, None
-        if isinstance(given, ContainerClient):
-            container, service = given, given._get_blob_service_client()  # pyright: ignore[reportPrivateUsage]
+        if resolved.client is None and self.transport == "http":
+            built = self._build_http(resolved)
         else:
-            service, credential = (given, None) if given is not None else build(resolved)
-            container = service.get_container_client(resolved.bucket)
-        wire = Wire(container)
-        # The SDK reads the name out of Azure's own hosts only, not out of a domain of the user's.
-        name = service.account_name or (name_of(service.url) if given is not None else account(resolved).name)
+            built = self._build_sdk(resolved)
         public = resolved.public_endpoint.rstrip("/")
-        return _Client(
-            wire=wire,
-            signer=signing.Signer(service, wire, name),
-            service=service,
-            credential=credential,
-            owned=given is None,
-            public=f"{public}/{wire.name}" if public else "",
+        built.public = f"{public}/{built.wire.name}" if public else ""
+        return built
+
+    def _build_http(self, resolved: AzureSettings) -> _Client:
+        found = checked(resolved)
+        made = default_credential() if found.default else None
+        # As the SDK's transport does: the authorities of a network that looks into TLS stand there.
+        verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        client = http.acquire(
+            http.Config(timeout=resolved.timeout, verify=verify), max(CONNECTIONS, resolved.max_concurrency)
         )
+        sender = HttpSender(client, found.url, right_of(found.name, found.key, found.sas, found.credential or made))
+        wire = Wire(sender, found.url, resolved.bucket)
+        built = _Client(wire, signing.Signer(wire, found.name), "", made)
+        built.closing.append(lambda: http.release(client))
+        _close_with(built, made)
+        return built
+
+    def _build_sdk(self, resolved: AzureSettings) -> _Client:
+        from . import sdk  # slow to import
+
+        given, made, name = resolved.client, None, ""
+        if given is None:
+            found = checked(resolved)
+            made, name = default_credential() if found.default else None, found.name
+            given = self._sdk_client(resolved, made)
+        container: Any = given if hasattr(given, "container_name") else given.get_container_client(resolved.bucket)
+        url = container.url.partition("?")[0].rpartition("/")[0]
+        wire = Wire(sdk.SdkSender(container), url, container.container_name)
+        # The SDK reads the name out of Azure's own hosts only, not out of a domain of the user's.
+        built = _Client(wire, signing.Signer(wire, container.account_name or name or name_of(url)), "", made)
+        if resolved.client is None:
+            built.service = given
+            built.closing.append(given.close)
+            _close_with(built, made)
+        return built
+
+    def _sdk_client(self, resolved: AzureSettings, made: Any) -> Any:
+        from . import sdk
+
+        found = checked(resolved)
+        connections = max(CONNECTIONS, resolved.max_concurrency)
+        return sdk.build(found, found.credential or made, timeout=resolved.timeout, connections=connections)
 
     @property
     def _wire(self) -> Wire:
         return self._client().wire
 
     @property
+    def transport(self) -> Literal["http", "sdk"]:
+        """What requests go through: ``http``, the core's client, or ``sdk``, the pipeline of the SDK's client."""
+        if self._transport is None:
+            self._transport = self.settings.sender
+        return self._transport
+
+    @property
     def client(self) -> Any:
-        """The ``BlobServiceClient``, or the client that was given."""
-        return self.settings.client if self.settings.client is not None else self._client().service
+        """The ``BlobServiceClient`` of these settings, or the client that was given."""
+        if self.settings.client is not None:
+            return self.settings.client
+        built = self._client()
+        with self._lock:
+            if built.service is None:
+                # Nothing here needs it with this transport: it is for who asks.
+                built.service = self._sdk_client(self.settings.resolve(), built.credential)
+                built.closing.append(built.service.close)
+            return built.service
 
     @property
     def verbs(self) -> frozenset[str]:
@@ -167,10 +223,9 @@ class AzureBackend(Backend[AzureSettings]):
     def close(self) -> None:
         with self._lock:
             built, self._built = self._built, None
-        if built is not None and built.owned:
-            built.service.close()
-            if hasattr(built.credential, "close"):
-                built.credential.close()
+        if built is not None:
+            for close in built.closing:
+                close()
 
     def translate(self, error: Exception) -> exc.FilesError | None:
         return errors.translate(error, self._container)
@@ -182,8 +237,8 @@ class AzureBackend(Backend[AzureSettings]):
     # -- required ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo:
-        headers = self._wire.send(answers.GET_PROPERTIES, key).headers
-        return listing.info_of(key, headers, size=int(headers["Content-Length"]))
+        reply = self._wire.send(answers.GET_PROPERTIES, key)
+        return listing.info_of(key, reply.headers, reply.raw.lines, size=int(reply.headers["content-length"]))
 
     def read(self, key: str, start: int = 0, end: int | None = None, *, etag: str = "") -> Body:
         if end is not None and end <= start:
@@ -195,22 +250,31 @@ class AzureBackend(Backend[AzureSettings]):
         if etag:
             headers["If-Match"] = quoted(etag)
         try:
-            response = self._wire.send(answers.GET_BLOB, key, headers=headers, stream=True)
-        except HttpResponseError as error:
-            if error.status_code != 416:
+            reply = self._wire.send(answers.GET_BLOB, key, headers=headers, stream=True)
+        except RefusedError as error:
+            if error.status != 416:
                 raise
             # Past the end, which of an empty blob is everywhere.
             return Body(self.head(key), 0, Nothing(), start=start)
-        return body_of(key, response)
+        return body_of(key, reply.raw)
 
     def list(
         self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
     ) -> Iterator[Page]:
         # The service begins with the name itself; one that does not know startFrom, at the beginning.
         query = {"include": "metadata", "startFrom": start_after, "delimiter": delimiter}
-        return self._pages(prefix, query, lambda answer: Page.of(answer.infos, answer.prefixes))
+        return self._pages(
+            prefix, query, lambda found: Page(found.keys, found.infos, found.prefixes), keys_only=keys_only
+        )
 
-    def _pages(self, prefix: str, query: Mapping[str, str], page_of: Callable[[listing.Answered], T]) -> Pages[T]:
+    def _pages(
+        self,
+        prefix: str,
+        query: Mapping[str, str],
+        page_of: Callable[[listing.Answered], T],
+        *,
+        keys_only: bool = False,
+    ) -> Pages[T]:
         fixed = {"maxresults": str(PAGE), "prefix": prefix, **query}
         apart = "uncommitted" in query.get("include", "")
 
@@ -218,7 +282,9 @@ class AzureBackend(Backend[AzureSettings]):
             asked = {name: value for name, value in {**fixed, "marker": token}.items() if value}
             answer = self._wire.send(answers.LIST_BLOBS, query=asked)
             found = self._wire.read(
-                answers.LIST_BLOBS, answer, lambda body: listing.parse_page(body, uncommitted=apart)
+                answers.LIST_BLOBS,
+                answer,
+                lambda body: listing.parse_page(body, uncommitted=apart, keys_only=keys_only),
             )
             return page_of(found), found.marker or None
 
@@ -235,7 +301,7 @@ class AzureBackend(Backend[AzureSettings]):
         else:
             headers["x-ms-content-crc64"] = crc64(body)
         answer = self._wire.send(answers.PUT_BLOB, key, headers=headers, body=body)
-        made = answer.headers.get("Content-MD5", "")
+        made = answer.headers.get("content-md5", "")
         digests = {"md5": md5} if md5 else listing.digests_of(made, "BlockBlob")
         return written(key, memoryview(body).nbytes, options, answer.headers, digests)
 
@@ -246,7 +312,7 @@ class AzureBackend(Backend[AzureSettings]):
             headers["If-Match"] = quoted(etag)
         try:
             self._wire.send(answers.DELETE_BLOB, key, headers=headers)
-        except HttpResponseError as error:
+        except RefusedError as error:
             if is_missing(error):
                 return False
             raise
@@ -355,7 +421,7 @@ class AzureBackend(Backend[AzureSettings]):
             name = min(others)
             headers = {**metadata_headers({**info.metadata, "fk_hash": f"{name}:{others[name]}"}), **pinned(etag)}
             answer = self._wire.send(answers.SET_METADATA, info.key, headers=headers)
-            etag = listing.etag_of(answer.headers["ETag"])
+            etag = listing.etag_of(answer.headers["etag"])
         if md5 := digests.get("md5"):
             # The request sets all of these at once: what it does not name is taken away.
             options = WriteOptions(content_type=info.content_type, headers=info.headers)
@@ -365,8 +431,8 @@ class AzureBackend(Backend[AzureSettings]):
     def prepare(self) -> None:
         try:
             self._wire.send(answers.CREATE_CONTAINER)
-        except HttpResponseError as error:
-            code = errors.code_of(error)
+        except RefusedError as error:
+            code = error.code
             if code == "ContainerAlreadyExists":
                 return
             found = self.translate(error)
@@ -380,7 +446,7 @@ class AzureBackend(Backend[AzureSettings]):
         """Ask for a blob that is not there: that answer needs a container, and the right to read in it."""
         try:
             self._wire.send(answers.GET_PROPERTIES, ".file-keeper/check")
-        except HttpResponseError as error:
+        except RefusedError as error:
             if not is_missing(error):
                 raise
 
@@ -400,7 +466,7 @@ class AzureBackend(Backend[AzureSettings]):
             chunk = keys[start : start + BATCH]
             try:
                 failures = list(batch.delete(self._wire, chunk))
-            except AzureError as error:
+            except RefusedError as error:
                 found = self.translate(error)
                 if found is None or found.retryable:
                     raise  # all of it may be asked for again

@@ -6,111 +6,88 @@ which they come instead of by their numbers.
 https://learn.microsoft.com/rest/api/storageservices/blob-batch
 """
 
-# What the SDK's pipelines give is not typed by it.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-import email.parser
-import email.utils
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
-from azure.core.pipeline import PipelineContext, PipelineRequest
-from azure.core.rest import HttpRequest
-from azure.core.utils import case_insensitive_dict
 from file_keeper import exc
 
 from .answers import BLOB_BATCH, DELETE_BLOB
-from .errors import is_missing
+from .errors import RefusedError, is_missing
 from .transport import Wire
 
 
 @dataclass(frozen=True, slots=True)
 class SubAnswer:
-    """The answer to one request of a batch, as the SDK's errors want answers."""
+    """The answer to one request of a batch; names of headers are in lower case."""
 
-    status_code: int
+    status: int
     reason: str
     headers: Mapping[str, str]
-    body: str
-    request: Any = None
-    content_type: str = field(default="application/xml")
-
-    def text(self) -> str:
-        return self.body
+    body: bytes
 
 
 def delete(wire: Wire, keys: Sequence[str]) -> Iterator[tuple[str, Exception]]:
     """Delete blobs, with their snapshots; give those that could not be deleted, each with its error.
 
-    :raises HttpResponseError: when the request as a whole is refused
+    :raises RefusedError: when the request as a whole is refused
     """
     boundary = f"batch_{uuid.uuid4()}"
-    requests = [_signed(wire, key) for key in keys]
-    parts = [_serialized(boundary, number, request) for number, request in enumerate(requests)]
+    parts = [_serialized(boundary, number, wire, key) for number, key in enumerate(keys)]
     body = "".join((*parts, f"--{boundary}--\r\n")).encode()
     headers = {"Content-Type": f"multipart/mixed; boundary={boundary}"}
-    response = wire.send(BLOB_BATCH, headers=headers, body=body)
-    answers = wire.read(BLOB_BATCH, response, lambda content: _parsed(content, response.headers, requests))
+    reply = wire.send(BLOB_BATCH, headers=headers, body=body)
+    kind = reply.headers.get("content-type", "")
+    answers = wire.read(BLOB_BATCH, reply, lambda content: _parsed(content, kind, len(keys)))
     for key, answer in zip(keys, answers, strict=True):
         try:
-            wire.judge(DELETE_BLOB, answer)
-        except HttpResponseError as error:
+            wire.judge(DELETE_BLOB, answer.status, answer.reason, answer.headers, answer.body)
+        except RefusedError as error:
             if not is_missing(error):
                 yield key, error
         except exc.ConnectionError as error:
             yield key, error
 
 
-def _signed(wire: Wire, key: str) -> HttpRequest:
-    """Make a request of the batch: each needs the right to be made by itself."""
-    url = wire.url(DELETE_BLOB, key)
-    headers = {
-        "x-ms-delete-snapshots": "include",
-        "x-ms-date": email.utils.formatdate(usegmt=True),
-        "Content-Length": "0",
-    }
-    request = HttpRequest("DELETE", url, headers=headers)
-    policy: Any = wire.container._credential_policy
-    if policy is not None:
-        policy.on_request(PipelineRequest(request, PipelineContext(None, enforce_https=False)))
-    return request
-
-
-def _serialized(boundary: str, number: int, request: HttpRequest) -> str:
-    path = "/" + request.url.partition("://")[2].partition("/")[2]
-    headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+def _serialized(boundary: str, number: int, wire: Wire, key: str) -> str:
+    """Return a request of the batch: each needs the right to be made by itself."""
+    sent = {"x-ms-delete-snapshots": "include", "Content-Length": "0"}
+    target = wire.sender.signed("DELETE", wire.path(key), {}, sent)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     return (
         f"--{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
-        f"Content-ID: {number}\r\n\r\n{request.method} {path} HTTP/1.1\r\n{headers}\r\n"
+        f"Content-ID: {number}\r\n\r\nDELETE {target} HTTP/1.1\r\n{headers}\r\n"
     )
 
 
-def _parsed(body: bytes, headers: Mapping[str, str], requests: Sequence[HttpRequest]) -> list[SubAnswer]:
+def _parsed(body: bytes, kind: str, count: int) -> list[SubAnswer]:
     """Return the answers in the order of the requests. :raises ValueError: when that cannot be told"""
-    head = f"Content-Type: {headers.get('Content-Type', '')}\r\n\r\n".encode()
-    message = email.parser.BytesParser().parsebytes(head + body)
+    from email.parser import BytesParser  # slow to import
+
+    head = f"Content-Type: {kind}\r\n\r\n".encode()
+    message = BytesParser().parsebytes(head + body)
     if not message.is_multipart():
         raise ValueError("it is not in parts")
     found: dict[int, SubAnswer] = {}
     parts: list[Any] = message.get_payload()  # pyright: ignore[reportAssignmentType] - of one in parts it is a list
     for place, part in enumerate(parts):
         number = int(part.get("Content-ID", "").strip("<> ") or place)
-        found[number] = _answer(part.get_payload(decode=True), requests[number])
-    if len(found) != len(requests):
-        raise ValueError(f"it tells of {len(found)} of {len(requests)} deletions")
-    return [found[number] for number in range(len(requests))]
+        found[number] = _answer(part.get_payload(decode=True))
+    if len(found) != count:
+        raise ValueError(f"it tells of {len(found)} of {count} deletions")
+    return [found[number] for number in range(count)]
 
 
-def _answer(raw: bytes, request: HttpRequest) -> SubAnswer:
+def _answer(raw: bytes) -> SubAnswer:
+    from email.parser import BytesParser
+
     first, _, rest = raw.lstrip().partition(b"\r\n")
     version, status, reason = (*first.decode("latin-1").split(" ", 2), "")[:3]
     if not version.startswith("HTTP/"):
         raise ValueError("a part of it is no answer")
-    message = email.parser.BytesParser().parsebytes(rest)
-    headers = case_insensitive_dict(message.items())
-    return SubAnswer(int(status), reason, headers, str(message.get_payload()), request)
+    message = BytesParser().parsebytes(rest)
+    headers = {name.lower(): str(value) for name, value in message.items()}
+    return SubAnswer(int(status), reason, headers, str(message.get_payload()).encode())

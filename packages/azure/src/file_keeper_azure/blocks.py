@@ -6,8 +6,6 @@ is told in ``docs/decisions/azure.md``.
 https://learn.microsoft.com/rest/api/storageservices/put-block, .../put-block-list and .../get-block-list
 """
 
-# What the SDK's pipelines give is not typed by it.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import base64
@@ -23,14 +21,13 @@ from datetime import datetime
 from typing import Any
 from xml.parsers import expat
 
-from azure.core.exceptions import HttpResponseError
 from file_keeper import exc, hashing
 from file_keeper.backend import ObjectInfo, WriteOptions
 from file_keeper.types import Buffer
 
 from . import headers as wire_headers
 from .answers import GET_BLOCK_LIST, PUT_BLOCK, PUT_BLOCK_LIST
-from .errors import is_missing
+from .errors import RefusedError, is_missing
 from .listing import parse_date
 from .transport import Wire, crc64
 
@@ -112,7 +109,7 @@ def find(wire: Wire, key: str) -> Found:
     """Ask for the blocks of a name; none when there is no such name."""
     try:
         answer = wire.send(GET_BLOCK_LIST, key)
-    except HttpResponseError as error:
+    except RefusedError as error:
         if is_missing(error):
             return Found([], [])
         raise
@@ -146,8 +143,8 @@ def _parse(body: bytes, headers: Mapping[str, str]) -> Found:
     committed, uncommitted = found.values()
     # A name with open blocks only may be told with a date, but never with a length.
     exists = committed or headers.get("x-ms-blob-content-length", "0") != "0"
-    modified = parse_date(headers.get("Last-Modified", "")) if exists else None
-    return Found(committed, uncommitted, modified, parse_date(headers.get("Date", "")))
+    modified = parse_date(headers.get("last-modified", "")) if exists else None
+    return Found(committed, uncommitted, modified, parse_date(headers.get("date", "")))
 
 
 def _decoded(encoded: str) -> str:
@@ -184,7 +181,7 @@ def stage(wire: Wire, key: str, name: str, body: Buffer) -> None:
 def commit(wire: Wire, key: str, names: Sequence[str], size: int, options: WriteOptions) -> ObjectInfo:
     """Publish blocks as a blob, in this order; of none: an empty blob.
 
-    :raises HttpResponseError: ``InvalidBlockList`` when they are not all there
+    :raises RefusedError: ``InvalidBlockList`` when they are not all there
     """
     # "Uncommitted" and nothing else: a block that is committed already belongs to content that stands.
     body = f"<BlockList>{''.join(f'<Uncommitted>{name}</Uncommitted>' for name in names)}</BlockList>".encode()

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from azure.core.exceptions import AzureError, HttpResponseError
 from file_keeper import exc
 from file_keeper.backend import ObjectInfo, Workers, WriteOptions, redact
 from file_keeper.resilience.retry import Retry
@@ -23,7 +22,7 @@ from file_keeper.types import Buffer
 
 from . import blocks
 from .answers import ABORT_COPY, COPY_BLOB, DELETE_BLOB, FETCH_BLOCK, GET_PROPERTIES
-from .errors import code_of
+from .errors import RefusedError
 from .headers import conditions, metadata_headers, quoted, written
 from .listing import COPIED
 from .signing import Signer
@@ -66,8 +65,8 @@ class Copier:
         }
         try:
             answered = self.wire.send(COPY_BLOB, key, headers=headers).headers
-        except HttpResponseError as error:
-            if error.status_code not in (409, 412) or (answered := self._own(key, options)) is None:
+        except RefusedError as error:
+            if error.status not in (409, 412) or (answered := self._own(key, options)) is None:
                 raise
         if answered["x-ms-copy-status"] != COPIED:
             # Nothing but the copies that are known to be done at once are asked for from now on.
@@ -81,7 +80,7 @@ class Copier:
         token = options.metadata.get("fk_token", "")
         try:
             found = self.wire.send(GET_PROPERTIES, key).headers
-        except HttpResponseError:
+        except RefusedError:
             return None
         unfinished = found.get("x-ms-copy-status", COPIED) != COPIED
         return found if unfinished and token and found.get("x-ms-meta-fk_token") == token else None
@@ -101,7 +100,7 @@ class Copier:
                 now = self._state(key, copy_id)
         except BaseException:
             # An answer that was lost, or an interrupt: the copy would go on without anybody who knows of it.
-            with suppress(AzureError, exc.FilesError):
+            with suppress(RefusedError, exc.FilesError):
                 self._withdraw(key, copy_id)
             raise
         if now.get("x-ms-copy-status") == COPIED:
@@ -125,12 +124,12 @@ class Copier:
         """End a copy and remove what it left, unless it is done after all; return what was told of the target last."""
         try:
             self.wire.send(ABORT_COPY, key, {"copyid": copy_id}, {"x-ms-copy-action": "abort"})
-        except HttpResponseError as error:
-            if code_of(error) != "NoPendingCopyOperation":
+        except RefusedError as error:
+            if error.code != "NoPendingCopyOperation":
                 raise
         last = self._state(key, copy_id)
         if last.get("x-ms-copy-status") != COPIED:
-            self.wire.send(DELETE_BLOB, key, headers={"If-Match": last["ETag"]})
+            self.wire.send(DELETE_BLOB, key, headers={"If-Match": last["etag"]})
         return last
 
     def assemble(
@@ -145,15 +144,15 @@ class Copier:
             names = self._stage(sources, key, tail)
             try:
                 return blocks.commit(self.wire, key, names, size, options)
-            except HttpResponseError as error:
-                if code_of(error) != "InvalidBlockList" or attempt == _ATTEMPTS:
+            except RefusedError as error:
+                if error.code != "InvalidBlockList" or attempt == _ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     def _source(self, source: ObjectInfo) -> dict[str, str]:
         """Return the headers that name a source, let the service read it, and pin its version."""
         address, headers = self.wire.address(source.key, self._base(source)), dict[str, str]()
-        if signature := self.wire.given_signature():
+        if signature := self.wire.sender.right.signature():
             address += f"?{signature}"
         elif token := self.signer.bearer():
             headers["x-ms-copy-source-authorization"] = f"Bearer {token}"
@@ -200,7 +199,7 @@ class Copier:
             headers = {**self._source(source), "x-ms-source-range": f"bytes={start}-{end - 1}"}
             try:
                 self.wire.send(FETCH_BLOCK, key, {"blockid": name}, headers)
-            except AzureError as error:
+            except RefusedError as error:
                 raise self.repeats.inner.translate(error) or error from error
 
         try:

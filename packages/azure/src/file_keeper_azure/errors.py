@@ -1,4 +1,4 @@
-"""One table: the service's error, or the SDK's, to ours. No secret gets through.
+"""One table: the service's error to ours. No secret gets through. For what the SDK raises see :mod:`.sdk_errors`.
 
 Codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes and
 https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
@@ -6,17 +6,9 @@ https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
 
 from __future__ import annotations
 
-import logging
-from typing import Any, cast
+import sys
+from collections.abc import Mapping
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    DecodeError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
 from file_keeper import exc
 from file_keeper.backend import PartsDiscardedError, is_transient, meaning_of, redact, retry_after
 
@@ -27,7 +19,7 @@ _ARCHIVED = (
     "the blob is in the archive tier and cannot be read: set its tier to hot, cool or cold first "
     "(Set Blob Tier) and wait until it is rehydrated, which takes hours"
 )
-_CREDENTIALS = "the credentials are not accepted: wrong, expired, or for another account"
+CREDENTIALS = "the credentials are not accepted: wrong, expired, or for another account"
 _BAD_PART = "the service does not take this part"
 
 # The service's code -> our class and what to say; "" leaves the word to the service.
@@ -102,143 +94,118 @@ _SOURCE: dict[int, tuple[Kind, str]] = {
 _RETRYABLE_CODES = frozenset(("ContainerBeingDeleted",))
 
 
-class _Redacting(logging.Filter):
-    """Keeps signatures out of the lines in which the HTTP library tells each address that it asks for."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(redact(arg) if isinstance(arg, str) else arg for arg in record.args)
-        return True
+ERROR_MAX = 1 << 20
+"""Bytes of a refusal's body that are read."""
 
 
-_FILTER = _Redacting()
+class RefusedError(Exception):
+    """The service refused a request.
 
-
-def quiet_logs() -> None:
-    """See to it that no log at any level holds a signature; once is enough, more does no harm."""
-    logging.getLogger("urllib3.connectionpool").addFilter(_FILTER)
-
-
-def scrub(error: BaseException) -> list[BaseException]:
-    """Take the secrets out of an exception and of all that it was made of, which a traceback would show.
-
-    :return: the exception and what it was made of
+    :param code: the service's word for why, ``""`` where it told none
+    :param message: its words, the first line of them
+    :param headers: of its answer, names in lower case
+    :param create: the request was to write only where there is nothing
+    :param late: the service finds that the request was signed too long ago
     """
-    todo: list[Any] = [error]
-    chain: list[BaseException] = []
-    while todo:
-        one = todo.pop()
-        if not isinstance(one, BaseException) or any(one is known for known in chain):
-            continue
-        chain.append(one)
-        one.args = tuple(redact(arg) if isinstance(arg, str) else arg for arg in one.args)
-        for name in ("message", "url"):
-            if isinstance(text := getattr(one, name, None), str):
-                setattr(one, name, redact(text))
-        todo += [one.__cause__, one.__context__, getattr(one, "inner_exception", None), getattr(one, "reason", None)]
-        todo += one.args
-    return chain
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str],
+        *,
+        create: bool = False,
+        late: bool = False,
+    ):
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers
+        self.create = create
+        self.late = late
 
 
-def code_of(error: HttpResponseError) -> str:
-    """Return the service's code of an error, ``""`` where it told none."""
-    code: Any = getattr(error, "error_code", None)
-    if not code and error.response is not None:
-        code = cast("Any", error.response).headers.get("x-ms-error-code", "")
-    return str(getattr(code, "value", code) or "")
+def refused(status: int, reason: str, headers: Mapping[str, str], body: bytes, *, create: bool = False) -> RefusedError:
+    """Make the error of an answer.
+
+    :param create: the request was to write only where there is nothing
+    """
+    code, message, late = headers.get("x-ms-error-code", ""), "", False
+    if body:
+        from xml.etree import ElementTree as ET  # where something is refused, and in words
+
+        try:
+            root = ET.fromstring(body)
+        except (ET.ParseError, ValueError, LookupError):
+            pass
+        else:
+            code = code or root.findtext("Code", "")
+            # The lines after the first tell the request and its time, which are told elsewhere.
+            message = root.findtext("Message", "").partition("\n")[0]
+            late = b"Request date header too old" in body
+    message = redact(message or reason or "the service refused").strip()
+    return RefusedError(status, code, message, headers, create=create, late=late)
 
 
-def is_missing(error: HttpResponseError) -> bool:
+def is_missing(error: RefusedError) -> bool:
     """Return whether the blob, and not its container, is what is not there."""
-    return error.status_code == 404 and code_of(error) == "BlobNotFound"
+    return error.status == 404 and error.code == "BlobNotFound"
 
 
 def translate(error: Exception, container: str) -> exc.FilesError | None:
-    """Turn an exception of the SDK into one of ours; ``None`` when it is not the SDK's.
+    """Turn the service's refusal, or an exception of the SDK, into one of ours; ``None`` when it is neither.
 
     :param container: its name, for the messages that are about it
     """
-    if not isinstance(error, AzureError):
-        return None
-    chain = scrub(error)
-    if isinstance(error, HttpResponseError) and error.response is not None and not isinstance(error, DecodeError):
-        found = _answered(error, error.response, container)
-        if isinstance(found, exc.PermissionError) or not isinstance(error, ClientAuthenticationError):
-            return found
-    if isinstance(error, ClientAuthenticationError):
-        # Also of the service that gives tokens, whatever its status is.
-        return exc.PermissionError(f"{_CREDENTIALS}: {_words(error)}")
-    # An answer that breaks off is an HttpResponseError without a response, made of what the transport raised.
-    if len(chain) > 1 or isinstance(error, ServiceRequestError | ServiceResponseError | DecodeError):
-        return _unanswered(error, chain)
-    return exc.StorageError(_words(error))
+    if isinstance(error, RefusedError):
+        return _translated(error, container)
+    if "azure.core.exceptions" not in sys.modules:
+        return None  # the SDK is not at work, and cannot have raised
+    from . import sdk_errors
+
+    return sdk_errors.translate(error, container)
 
 
-def _words(error: AzureError) -> str:
-    return redact(str(error)).partition("\n")[0].strip() or type(error).__name__
-
-
-def _unanswered(error: AzureError, chain: list[BaseException]) -> exc.FilesError:
-    """No answer, or not all of it: the network, the name of the host, a certificate, time."""
-    names = {cls.__name__ for one in chain for cls in type(one).__mro__}
-    if "SSLCertVerificationError" in names:
-        return exc.ConnectionError(f"the certificate of the service is not trusted: {_words(error)}")
-    if names & {"TimeoutError", "Timeout", "ServiceRequestTimeoutError", "ServiceResponseTimeoutError"}:
-        return exc.TimeoutError(f"the service did not answer in time: {_words(error)}", retryable=True)
-    return exc.ConnectionError(f"the service cannot be reached: {_words(error)}", retryable=True)
-
-
-def _answered(error: HttpResponseError, response: Any, container: str) -> exc.FilesError:
-    status = int(response.status_code)
-    code = code_of(error)
-    kind, text = _classify(status, code, response)
-    message = text.format(container=container) or f"the service refused: {_words(error)}"
+def _translated(error: RefusedError, container: str) -> exc.FilesError:
+    kind, text = _classify(error)
+    message = text.format(container=container) or f"the service refused: {error.message}"
     if kind is exc.PermissionError and not text:
-        message = f"not allowed: {_words(error)}"
+        message = f"not allowed: {error.message}"
     return kind(
         message,
-        code=code,
-        status=status,
-        request_id=response.headers.get("x-ms-request-id", ""),
-        retryable=code in _RETRYABLE_CODES or is_transient(_source_status(code, response) or status),
-        retry_after=retry_after(response.headers),
+        code=error.code,
+        status=error.status,
+        request_id=error.headers.get("x-ms-request-id", ""),
+        retryable=error.code in _RETRYABLE_CODES or is_transient(_source_status(error) or error.status),
+        retry_after=retry_after(error.headers),
     )
 
 
-def _source_status(code: str, response: Any) -> int:
+def _source_status(error: RefusedError) -> int:
     """The status with which the source of a copy answered the service, 0 when it was not about that."""
-    if code != "CannotVerifyCopySource":
+    if error.code != "CannotVerifyCopySource":
         return 0
-    told = response.headers.get("x-ms-copy-source-status-code", "")
-    return int(told) if told.isdigit() else int(response.status_code)
+    told = error.headers.get("x-ms-copy-source-status-code", "")
+    return int(told) if told.isdigit() else error.status
 
 
-def _classify(status: int, code: str, response: Any) -> tuple[Kind, str]:
-    if found := _source_status(code, response):
+def _classify(error: RefusedError) -> tuple[Kind, str]:
+    status, code = error.status, error.code
+    if found := _source_status(error):
         return _SOURCE.get(found, (exc.ConnectionError, "the service could not read the source of the copy"))
     if code in ("ConditionNotMet", "TargetConditionNotMet") or (status in (304, 412) and code not in _CODES):
         # The same answer to two questions: what was asked tells which it was.
-        if _asked(response, "If-None-Match") == "*":
+        if error.create:
             return _CODES["BlobAlreadyExists"]
         return exc.ChangedFileError, "the file is not the version that was meant: another writer changed it"
     if code in _CODES:
         return _CODES[code]
-    if status == 403 and "Request date header too old" in _detail(response):
+    if status == 403 and error.late:
         return exc.PermissionError, "the request looks too old: the clock of this machine is wrong"
     if code in ("AuthenticationFailed", "InvalidAuthenticationInfo", "AuthorizationFailure"):
-        return exc.PermissionError, _CREDENTIALS + ", or this network is not allowed"
+        return exc.PermissionError, CREDENTIALS + ", or this network is not allowed"
     if status == 404:
         return exc.StorageError, ""  # without a code it tells nothing of a file
     return meaning_of(status)[:2]
-
-
-def _detail(response: Any) -> str:
-    try:
-        return str(response.text())
-    except Exception:  # an answer that cannot be read any more has no detail
-        return ""
-
-
-def _asked(response: Any, name: str) -> str:
-    headers = cast("Any", getattr(response.request, "headers", {}))
-    return str(headers.get(name, headers.get(name.lower(), "")))

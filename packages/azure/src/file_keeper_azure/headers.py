@@ -41,13 +41,13 @@ def conditions(options: WriteOptions) -> dict[str, str]:
 def written(
     key: str, size: int, options: WriteOptions, headers: Mapping[str, str], digests: Mapping[str, str]
 ) -> ObjectInfo:
-    """Make the record of what was just written, out of what was sent and the answer."""
+    """Make the record of what was just written, out of what was sent and the headers of the answer."""
     return ObjectInfo(
         key=key,
         size=size,
         content_type=options.content_type,
-        etag=listing.etag_of(headers.get("ETag", "")),
-        modified=listing.parse_date(headers.get("Last-Modified", "")),
+        etag=listing.etag_of(headers.get("etag", "")),
+        modified=listing.parse_date(headers.get("last-modified", "")),
         metadata=dict(options.metadata),
         headers=dict(options.headers),
         digests=dict(digests),

@@ -13,14 +13,12 @@ import base64
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobServiceClient, ContainerClient
 from file_keeper import exc
 from file_keeper.backend import require_secure
+from file_keeper.backend.http import is_supported
 from file_keeper.settings import Reference, Settings, option
 
 ENVIRONMENT = {
@@ -59,6 +57,8 @@ class AzureSettings(Settings):
     :param public_endpoint: address of the account that links are given with
     :param client: a ready ``BlobServiceClient`` or ``ContainerClient``
     :param anonymous: send no credentials
+    :param transport: what requests go through: ``http``, the client of this library; ``sdk``, the SDK's pipeline;
+        ``auto``: ``http``, unless there is a ``client``, or the environment names a proxy of another kind than HTTP
     """
 
     bucket: Any = option("text", aliases=("container", "container_name"))
@@ -71,6 +71,7 @@ class AzureSettings(Settings):
     public_endpoint: str = option("text")
     client: Any = option("any", live=True)
     anonymous: bool = option("bool", False)
+    transport: str = option("text", "auto", choices=("auto", "http", "sdk"))
 
     def validate(self) -> None:
         """Check what concerns several options.
@@ -79,10 +80,14 @@ class AzureSettings(Settings):
         :raises MissingStorageConfigurationError: no container, no account
         """
         self._validate_live()
-        if not self.bucket and not isinstance(self.client, ContainerClient):
+        if not self.bucket and not hasattr(self.client, "container_name"):
             raise exc.MissingStorageConfigurationError("option 'bucket' (the container) is required")
         for name in ("account_url", "public_endpoint"):
             _check_url(name, getattr(self, name))
+        if self.client is not None and self.transport == "http":
+            raise exc.InvalidStorageConfigurationError(
+                "option 'client' is what sends: 'transport' cannot be 'http' beside it"
+            )
         rights = [name for name in RIGHTS if getattr(self, name)]
         if len(rights) > 1:
             raise exc.InvalidStorageConfigurationError(
@@ -102,21 +107,33 @@ class AzureSettings(Settings):
             )
 
     def _validate_live(self) -> None:
-        if self.client is not None and not isinstance(self.client, BlobServiceClient | ContainerClient):
-            raise exc.InvalidStorageConfigurationError(
-                f"option 'client' must be a BlobServiceClient or a ContainerClient, not a {type(self.client).__name__}"
-            )
-        if isinstance(self.client, ContainerClient) and self.bucket and self.client.container_name != self.bucket:
-            raise exc.InvalidStorageConfigurationError(
-                f"option 'client' is of the container {self.client.container_name!r}, option 'bucket' says "
-                f"{self.bucket!r}: keep one of them"
-            )
-        known = isinstance(self.credential, AzureNamedKeyCredential | AzureSasCredential)
-        if self.credential is not None and not known and not hasattr(self.credential, "get_token"):
+        if self.client is not None:
+            # Its owner has imported it; where nobody gives one it need not be.
+            from azure.storage.blob import BlobServiceClient, ContainerClient
+
+            if not isinstance(self.client, BlobServiceClient | ContainerClient):
+                kind = type(self.client).__name__
+                raise exc.InvalidStorageConfigurationError(
+                    f"option 'client' must be a BlobServiceClient or a ContainerClient, not a {kind}"
+                )
+            if isinstance(self.client, ContainerClient) and self.bucket and self.client.container_name != self.bucket:
+                raise exc.InvalidStorageConfigurationError(
+                    f"option 'client' is of the container {self.client.container_name!r}, option 'bucket' says "
+                    f"{self.bucket!r}: keep one of them"
+                )
+        known = any(hasattr(self.credential, name) for name in ("get_token", "named_key", "signature"))
+        if self.credential is not None and not known:
             raise exc.InvalidStorageConfigurationError(
                 f"option 'credential' must be a credential object, not a {type(self.credential).__name__}: a key "
                 "belongs into 'account_key', a signature into 'sas_token'"
             )
+
+    @property
+    def sender(self) -> Literal["http", "sdk"]:
+        """What requests go through."""
+        if self.transport != "auto":
+            return "http" if self.transport == "http" else "sdk"
+        return "http" if self.client is None and is_supported(None) else "sdk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +157,7 @@ class Account:
     @property
     def can_sign(self) -> bool:
         """Whether there is something to sign links with: a key, or a token that a delegation key can be got with."""
-        return bool(self.key or self.default) or (
-            self.credential is not None and not isinstance(self.credential, AzureSasCredential)
-        )
+        return bool(self.key or self.default) or hasattr(self.credential, "get_token")
 
 
 def _environment() -> bool:
@@ -193,7 +208,7 @@ def account(settings: AzureSettings) -> Account:
     if not url:
         raise exc.MissingStorageConfigurationError("no account is named: give 'account_name' or 'account_url'")
     credential = settings.credential
-    if isinstance(credential, AzureNamedKeyCredential):
+    if hasattr(credential, "named_key"):
         name, key, credential = credential.named_key.name, credential.named_key.key, None
     default = not (key or sas or credential is not None or settings.anonymous)
     named = name or name_of(url)
@@ -236,44 +251,26 @@ def _from_connection_string(text: str) -> Account:
     return Account(url, name or name_of(url), _checked_key(key), "" if key else sas)
 
 
-def build(settings: AzureSettings) -> tuple[BlobServiceClient, Any]:
-    """Build a client, and the default credential that it was built with (to be closed), or ``None``.
+def checked(settings: AzureSettings) -> Account:
+    """Read the account out of settings that have no ``client``, to use it.
 
-    The SDK repeats nothing (the core does), logs no bodies, and keeps as many connections as there can be threads.
-
-    :param settings: resolved, without ``client``
-    :raises InvalidStorageConfigurationError: the right is out of the environment, the address over plain HTTP elsewhere
-    :raises MissingExtrasError: the default credential is wanted and ``azure-identity`` is not installed
+    :param settings: resolved
+    :raises InvalidStorageConfigurationError: the right may not go over plain HTTP to where the address leads
     """
     found = account(settings)
     require_secure("Azure Blob Storage", found.url, ambient=found.ambient, insecure=settings.insecure)
-    made = _default_credential() if found.default else None
-    credential: Any = found.credential or made or found.sas or None
-    if found.key:
-        if not found.name:
-            raise exc.MissingStorageConfigurationError("option 'account_name' is required beside 'account_key'")
-        credential = {"account_name": found.name, "account_key": found.key}
-    transport = RequestsTransport(connection_timeout=settings.timeout, read_timeout=settings.timeout)
-    transport.open()
-    # Else `requests` looks for a password in ~/.netrc at every request, and puts it in the place of our signature.
-    transport.session.auth = _as_it_is
-    for adapter in transport.session.adapters.values():
-        # Connections over this number work too, but are not kept.
-        adapter.init_poolmanager(10, max(64, settings.max_concurrency))
-    try:
-        client = BlobServiceClient(found.url, credential=credential, transport=transport, retry_total=0)
-    except ValueError as error:
-        # A token over plain HTTP, an address that the SDK cannot read: its words hold no secret.
-        raise exc.InvalidStorageConfigurationError(f"the client cannot be built: {error}") from error
-    return client, made
+    if found.key and not found.name:
+        raise exc.MissingStorageConfigurationError("option 'account_name' is required beside 'account_key'")
+    if (found.default or hasattr(found.credential, "get_token")) and not found.url.lower().startswith("https:"):
+        raise exc.InvalidStorageConfigurationError("a token goes over HTTPS only: 'account_url' is plain HTTP")
+    return found
 
 
-def _as_it_is(request: Any) -> Any:
-    """Add nothing to a request: the SDK has signed it."""
-    return request
+def default_credential() -> Any:
+    """Return the default credential of ``azure-identity``, which its caller closes.
 
-
-def _default_credential() -> Any:
+    :raises MissingExtrasError: ``azure-identity`` is not installed
+    """
     try:
         from azure.identity import DefaultAzureCredential
     except ImportError:

@@ -1,35 +1,34 @@
 """The one place where a request is made: addresses, bodies, checksums, answers.
 
-Requests go through the pipeline of the SDK's client (credentials, proxies, policies, tracing, all that a given client
-was made with), but are put together here: the SDK's own methods copy a body that is not ``bytes``, hash it a second
-time, and repeat what the core repeats already.
+Two senders bring it there: :class:`HttpSender` through the core's client, :class:`.sdk.SdkSender` through the pipeline
+of the SDK's client, for clients that are given and for proxies that only the SDK can use.
 """
 
-# The SDK types neither its pipelines nor the objects of its transports.
-# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
 import base64
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 from xml.parsers.expat import ExpatError
 
-from azure.core.credentials import AzureSasCredential
-from azure.core.exceptions import HttpResponseError
-from azure.core.rest import HttpRequest
-from azure.storage.blob import ContainerClient
 from file_keeper import hashing
+from file_keeper.backend.http import Client, Origin, Response
 from file_keeper.types import Buffer
 
 from .answers import Judge, Request
+from .errors import ERROR_MAX, RefusedError, refused
+from .rights import Right, date
 
 T = TypeVar("T")
 
-SLICE = 1 << 20
-"""Bytes given to the socket at a time: a timeout then counts from the last slice that went out, not from the first."""
+VERSION = "2026-10-06"
+"""The version of the protocol."""
+
+ANSWER_MAX = 256 << 20
+"""Bytes that are read of an answer that is no content: the longest page of a listing is shorter."""
+
+_AGENT = "file-keeper-azure"
 
 Headers = Mapping[str, str]
 
@@ -44,62 +43,126 @@ def crc64(body: Buffer) -> str:
     return base64.b64encode(hasher.digest()[::-1]).decode("ascii")
 
 
-class _Slices:
-    """A body that is sent without being copied; `len` makes it one of a known length."""
+class Raw(Protocol):
+    """An answer whose body is under way: :class:`file_keeper.backend.http.Response` is one.
 
-    def __init__(self, body: Buffer):
-        self._view = memoryview(body).cast("B")
+    ``headers`` have names in lower case, ``lines`` have them as they were spelled.
+    """
 
-    def __len__(self) -> int:
-        return len(self._view)
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def lines(self) -> list[tuple[str, str]]: ...
+    def read(self, size: int = -1, /) -> bytes: ...
+    def readinto(self, buffer: Any, /) -> int: ...
+    def content(self, limit: int) -> bytes: ...
+    def close(self) -> None: ...
 
-    def __iter__(self) -> Iterator[memoryview]:
-        for start in range(0, len(self._view), SLICE):
-            yield self._view[start : start + SLICE]
+
+class Sender(Protocol):
+    """Sends a request about one account, by one right, once."""
+
+    right: Right
+    """What links, and the sources of copies, are signed by."""
+    version: str
+    """That of the protocol."""
+
+    def send(self, method: str, path: str, query: Headers, headers: dict[str, str], body: Buffer | None) -> Raw:
+        """Send a request and return its answer, whatever that is.
+
+        :param path: as it is sent
+        :param query: not encoded
+        """
+        ...
+
+    def signed(self, method: str, path: str, query: Headers, headers: dict[str, str]) -> str:
+        """Add to the headers of a part of a batch what gives it the right, and return its path with its query."""
+        ...
+
+
+class HttpSender:
+    """Sends through the core's client."""
+
+    version = VERSION
+
+    def __init__(self, client: Client, url: str, right: Right):
+        self.client = client
+        self.right = right
+        self._origin = Origin.of(url)
+
+    def send(self, method: str, path: str, query: Headers, headers: dict[str, str], body: Buffer | None) -> Response:
+        buffers = () if body is None else (body,)
+        size = 0 if body is None else memoryview(body).nbytes
+        headers["User-Agent"] = _AGENT
+        target = self._signed(method, path, query, headers, size)
+        response = self.client.request(method, self._origin, target, headers, buffers)
+        if response.status == 401:
+            challenge = response.headers.get("www-authenticate", "")
+            if self.right.renew(headers.get("Authorization", "").removeprefix("Bearer "), challenge):
+                response.content(ERROR_MAX)
+                target = self._signed(method, path, query, headers, size)
+                response = self.client.request(method, self._origin, target, headers, buffers)
+        return response
+
+    def _signed(self, method: str, path: str, query: Headers, headers: dict[str, str], size: int) -> str:
+        headers["x-ms-date"] = date()
+        self.right.sign(method, path, query, headers, size)
+        return target_of(path, query, self.right.signature())
+
+    def signed(self, method: str, path: str, query: Headers, headers: dict[str, str]) -> str:
+        return self._signed(method, path, query, headers, 0)
+
+
+def target_of(path: str, query: Headers, signature: str = "") -> str:
+    """Return a path with its query, encoded."""
+    if not query:
+        return f"{path}?{signature}" if signature else path
+    pairs = "&".join([f"{name}={quote(value, safe='')}" for name, value in query.items()])
+    return f"{path}?{pairs}&{signature}" if signature else f"{path}?{pairs}"
+
+
+class Reply:
+    """What the service answered, a success.
+
+    :param body: all of it; ``b""`` where it is under way in `raw`
+    """
+
+    __slots__ = ("body", "headers", "raw")
+
+    def __init__(self, raw: Raw, body: bytes = b""):
+        self.raw = raw
+        self.headers = raw.headers
+        self.body = body
 
 
 class Wire:
-    """Sends requests about one container.
+    """Makes requests about one container, and judges their answers.
 
-    :param container: the SDK's client of it
+    :param url: of the account, without a signature
     """
 
-    def __init__(self, container: ContainerClient):
-        parts = urlsplit(container.url)
-        self.container = container
-        self.name = container.container_name
-        self.base = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        self.signature = parts.query
-        self.credential: Any = container.credential
-        self._version = container.api_version
-        pipeline: Any = container._pipeline
-        self._run = pipeline.run
-        # A given client may have a retry policy: the SDK's own takes its number from each request.
-        policy: Any = getattr(container._config, "retry_policy", None)
-        # The SDK would follow a redirect to any host, and send it the body.
-        self.run_options: dict[str, Any] = {"permit_redirects": False}
-        if hasattr(policy, "configure_retries"):
-            self.run_options["retry_total"] = 0
+    def __init__(self, sender: Sender, url: str, container: str):
+        parts = urlsplit(url)
+        self.sender = sender
+        self.name = container
+        self._account = parts.path.rstrip("/")
+        self._path = f"{self._account}/{quote(container)}"
+        self.base = f"{parts.scheme}://{parts.netloc}{self._path}"
         self._judge = Judge(self.base)
         self.copies_at_once = True
         """Whether the service was not seen to copy in the background what was to be done when it answers."""
 
     def address(self, key: str = "", base: str = "") -> str:
         """Return the plain address of a blob, or of the container."""
-        return f"{base or self.base}/{quote(key, safe='~/')}" if key else base or self.base
+        return f"{base or self.base}/{_quoted(key)}" if key else base or self.base
 
-    def given_signature(self) -> str:
-        """Return the signature that all requests are made with, ``""`` when there is another right, or none."""
-        if isinstance(self.credential, AzureSasCredential):
-            return self.credential.signature.lstrip("?")
-        return self.signature
-
-    def url(self, request: Request, key: str = "", query: Mapping[str, str] | None = None) -> str:
-        """Return the address of a request, with the signature that all are made with."""
-        pairs = [f"{name}={quote(value, safe='')}" for name, value in {**request.query, **(query or {})}.items()]
-        if self.signature:
-            pairs.append(self.signature)
-        return self.address(key) + ("?" + "&".join(pairs) if pairs else "")
+    def path(self, key: str = "") -> str:
+        """Return the path of a blob, or of the container."""
+        return f"{self._path}/{_quoted(key)}" if key else self._path
 
     def send(
         self,
@@ -110,70 +173,65 @@ class Wire:
         body: Buffer | None = None,
         *,
         stream: bool = False,
-    ) -> Any:
-        """Send one request, once, and give its answer, read to the end unless `stream` is asked for.
+    ) -> Reply:
+        """Send one request, once, and return its answer, read to the end unless `stream` is asked for.
 
         :param key: of the blob; ``""`` for the container
-        :raises HttpResponseError: when the service refuses, with its code as ``error_code``
+        :raises RefusedError: when the service refuses
         :raises ConnectionError: when somebody else answers
         """
-        sent = {"x-ms-version": self._version, **(headers or {})}
-        content: Any = None
+        path = self._account or "/" if request.of_account else self.path(key)
+        sent = {"x-ms-version": self.sender.version, **headers} if headers else {"x-ms-version": self.sender.version}
         if request.method in ("PUT", "POST"):
-            content = _Slices(body) if body else None
-            sent["Content-Length"] = str(len(content) if content else 0)
-            # Unnamed, the transport or the service would choose one; it is never the blob's.
+            # Unnamed, the client or the service would choose one; it is never the blob's.
             sent.setdefault("Content-Type", "application/octet-stream")
-        asked = HttpRequest(request.method, self.url(request, key, query), headers=sent, content=content)
-        response = self._run(asked, stream=True, **self.run_options).http_response
-        try:
-            if not stream or response.status_code >= 300:
-                response.read()
-            self.judge(request, response)
-        except BaseException:
-            response.close()
-            raise
-        if not stream:
-            response.close()
-        return response
+        asked = {**request.query, **query} if query else request.query
+        raw = self.sender.send(request.method, path, asked, sent, body)
+        status = raw.status
+        if status < 300:
+            try:
+                self._judge.accept(request, status, raw.headers)
+                return Reply(raw) if stream else Reply(raw, raw.content(ANSWER_MAX))
+            except BaseException:
+                raw.close()
+                raise
+        words = raw.content(ERROR_MAX)
+        create = sent.get("If-None-Match") == "*"
+        raise self._refusal(request, status, raw.reason, raw.headers, words, create=create)
 
-    def judge(self, request: Request, response: Any) -> None:
-        """Let the service's success pass.
+    def judge(self, request: Request, status: int, reason: str, headers: Headers, body: bytes) -> None:
+        """Let the service's success in a part of a batch pass.
 
-        :raises HttpResponseError: when the service refuses
+        :raises RefusedError: when the service refuses
         :raises ConnectionError: when it is not the service that answers
         """
-        status, headers = int(response.status_code), response.headers
         if status < 300:
             self._judge.accept(request, status, headers)
-            return
-        error = failure(response)
-        self._judge.accept_refusal(request, status, str(getattr(error, "error_code", "")), headers)
-        raise error
+        else:
+            raise self._refusal(request, status, reason, headers, body)
 
-    def read(self, request: Request, response: Any, parse: Callable[[bytes], T]) -> T:
+    def _refusal(
+        self, request: Request, status: int, reason: str, headers: Headers, body: bytes, *, create: bool = False
+    ) -> RefusedError:
+        """Return the error for a refusal.
+
+        :raises ConnectionError: it is a redirect, or not of the service
+        """
+        error = refused(status, reason, headers, body, create=create)
+        self._judge.accept_refusal(request, status, error.code, headers)
+        return error
+
+    def read(self, request: Request, reply: Reply, parse: Callable[[bytes], T]) -> T:
         """Return what a parser finds in an answer.
 
         :raises ConnectionError: when that is not what the service answers
         """
         try:
-            return parse(response.content if hasattr(response, "content") else response.body())
-        except (ExpatError, ET.ParseError, ValueError, LookupError) as error:
+            return parse(reply.body)
+        except (ExpatError, ValueError, LookupError) as error:
             why = f"its body is none of this request ({error})"
-            raise self._judge.stranger(request, int(response.status_code), response.headers, why) from error
+            raise self._judge.stranger(request, reply.raw.status, reply.headers, why) from error
 
 
-def failure(response: Any) -> HttpResponseError:
-    """Make the SDK's error of an answer, with the service's code and words."""
-    code, message = response.headers.get("x-ms-error-code", ""), ""
-    try:
-        root = ET.fromstring(response.text())
-    except (ET.ParseError, ValueError):
-        pass
-    else:
-        code = code or root.findtext("Code", "")
-        # The lines after the first tell the request and its time, which are told elsewhere.
-        message = root.findtext("Message", "").partition("\n")[0]
-    error = HttpResponseError(message or str(response.reason or "the service refused"), response=response)
-    error.error_code = code  # pyright: ignore[reportAttributeAccessIssue] - as the SDK itself sets it
-    return error
+def _quoted(key: str) -> str:
+    return quote(key, safe="~/")

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import exc, hashing
 from .backend import Limits, ObjectInfo
-from .data import FileData
+from .data import FileData, listed
 
 TOKEN = "fk_token"
 """The reserved metadata name of the random token of one create (contract 6.1.3); sent as :func:`named` says."""
@@ -182,7 +182,9 @@ _PREFERRED = ("md5", "sha256", "sha512", "sha1", "crc64nvme", "crc32c")
 
 def pick(digests: Mapping[str, str], algorithm: str) -> tuple[str, str]:
     """Return the one hash to show, with its algorithm: the wanted one, else the best that there is."""
-    for name in (algorithm, *_PREFERRED, *sorted(digests)):
+    if algorithm in digests:
+        return digests[algorithm], algorithm
+    for name in (*_PREFERRED, *sorted(digests)):
         if name in digests:
             return digests[name], name
     return "", ""
@@ -195,17 +197,17 @@ def all_digests(info: ObjectInfo) -> dict[str, str]:
 
 def describe(info: ObjectInfo, location: str, algorithm: str) -> FileData:
     """Make the data of a file out of what the provider tells."""
-    value, name = pick(all_digests(info), algorithm)
-    return FileData(
+    metadata = info.metadata
+    digests = all_digests(info) if metadata else info.digests
+    return listed(
         location,
-        size=info.size,
-        content_type=info.content_type,
-        hash=value,
-        algorithm=name,
-        modified=info.modified,
-        etag=info.etag,
-        metadata=decode(info.metadata),
-        headers=dict(info.headers),
+        info.size,
+        info.etag,
+        info.modified,
+        info.content_type,
+        pick(digests, algorithm) if digests else ("", ""),
+        decode(metadata) if metadata else None,
+        info.headers,
     )
 
 

@@ -111,7 +111,16 @@ Location = str
 """A location: a relative POSIX path in Unicode, kept verbatim. See :mod:`file_keeper.location`."""
 
 
-def listed(location: str, size: int, etag: str, modified: datetime | None) -> FileData:
+def listed(
+    location: str,
+    size: int,
+    etag: str,
+    modified: datetime | None,
+    content_type: str = "",
+    digest: tuple[str, str] = ("", ""),
+    metadata: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> FileData:
     """Make the data of a file out of what a listing tells.
 
     The fields are set at once and not one by one, as a frozen dataclass does: for many files that costs as much as
@@ -121,13 +130,13 @@ def listed(location: str, size: int, etag: str, modified: datetime | None) -> Fi
     data.__dict__.update(
         location=location,
         size=size,
-        content_type="",
-        hash="",
-        algorithm="",
+        content_type=content_type,
+        hash=digest[0],
+        algorithm=digest[1],
         storage_data={},
         modified=modified,
         etag=etag,
-        metadata={},
-        headers={},
+        metadata=dict(metadata) if metadata else {},
+        headers=dict(headers) if headers else {},
     )
     return data

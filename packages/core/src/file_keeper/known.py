@@ -42,7 +42,7 @@ KNOWN: dict[str, Known] = {
             "azure",
             "azure",
             "container container_name account_name account_key account_url connection_string sas_token credential"
-            " public_endpoint client anonymous",
+            " public_endpoint client anonymous transport",
         ),
         ("libcloud", "libcloud", "provider key secret params container_name public_prefix driver"),
     )

@@ -40,6 +40,19 @@ def _is_marker(key: str, entry: Entry) -> bool:
     return key.endswith("/") and isinstance(entry, tuple) and not entry[1]
 
 
+def _are_files(keys: Sequence[str], entries: Sequence[Entry]) -> bool:
+    """Return whether no entry is a prefix, or stands for a directory; the keys are plain ones."""
+    kinds = set(map(type, entries))
+    if Prefix in kinds:
+        return False
+    empty = (
+        [place for place, entry in enumerate(entries) if isinstance(entry, ObjectInfo) and not entry.size]
+        if ObjectInfo in kinds
+        else ()
+    )
+    return not any(_is_marker(keys[place], entries[place]) for place in empty)
+
+
 def _merged(page: Page, place: Place = str) -> Piece:
     """Return keys and prefixes of a page together, in order where there are both."""
     if not page.prefixes:
@@ -105,7 +118,7 @@ class Listing:
         try:
             for keys, entries in self._ordered(self._root + prefix, after, delimiter, keys_only):
                 locations = [key[cut:] for key in keys] if cut else keys
-                if not (are_plain(locations, max_bytes=self._max_bytes) and set(map(type, entries)) <= {tuple}):
+                if not (are_plain(locations, max_bytes=self._max_bytes) and _are_files(locations, entries)):
                     places: list[int] = []
                     for place, location in enumerate(locations):
                         entry = entries[place] if entries else None

@@ -69,16 +69,7 @@ class Listed(Base):
             return listed(location, *entry[1:])
         if isinstance(entry, Prefix):
             return location
-        if entry.metadata or entry.digests:
-            return attributes.describe(entry, location, self.settings.hashing_algorithm)
-        return FileData(
-            location,
-            size=entry.size,
-            content_type=entry.content_type,
-            modified=entry.modified,
-            etag=entry.etag,
-            headers=dict(entry.headers),
-        )
+        return attributes.describe(entry, location, self.settings.hashing_algorithm)
 
     # What follows is for storage.aio: the same in pieces, each of which needs a request at most.
 

@@ -22,12 +22,14 @@ class Head(NamedTuple):
 
     :param minor: of the version: 0 or 1
     :param headers: names in lower case; values of several lines of one name are joined by ``", "``
+    :param lines: names as they were spelled, and values: some services keep the case of what is named by users
     """
 
     minor: int
     status: int
     reason: str
     headers: dict[str, str]
+    lines: list[tuple[str, str]] = []  # noqa: RUF012 - made anew for each head
 
     @property
     def persistent(self) -> bool:
@@ -85,7 +87,7 @@ def parse(data: bytes) -> Head:
             name, value = name.lower(), value.strip(" \t")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     minor, status, reason = first.groups()
-    return Head(int(minor), int(status), reason or "", headers)
+    return Head(int(minor), int(status), reason or "", headers, lines)
 
 
 def body_length(head: Head, method: str) -> int | None:

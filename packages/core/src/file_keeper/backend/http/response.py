@@ -13,6 +13,7 @@ from .connection import Connection, LostError
 from .head import Head, ProtocolError
 
 _BLOCK = 1 << 20
+_WHOLE = 16 << 20
 _LINE_MAX = 4096
 _TRAILERS_MAX = 16 << 10
 _ENDLESS = 1 << 62
@@ -27,7 +28,18 @@ class Response:
     :param release: takes the connection back; called once, with whether it can be used again
     """
 
-    __slots__ = ("_connection", "_left", "_release", "headers", "length", "reason", "reusable", "status", "url")
+    __slots__ = (
+        "_connection",
+        "_left",
+        "_release",
+        "headers",
+        "length",
+        "lines",
+        "reason",
+        "reusable",
+        "status",
+        "url",
+    )
 
     def __init__(
         self, head: Head, connection: Connection, length: int | None, release: Callable[[Connection, bool], object],
@@ -36,6 +48,8 @@ class Response:
         self.status = head.status
         self.reason = head.reason
         self.headers = head.headers
+        self.lines = head.lines
+        """Names of headers as they were spelled, and values."""
         self.length = length
         self.url = url
         """What was asked, for messages: without its query."""
@@ -77,6 +91,8 @@ class Response:
 
         :raises ConnectionError: when the connection ends before the body does
         """
+        if self.length is not None and self._left <= min(limit, _WHOLE):
+            return self._whole(self._left)
         chunks: list[bytes] = []
         while limit > 0 and (chunk := self.read(limit)):
             chunks.append(chunk)
@@ -101,6 +117,10 @@ class Response:
             while chunk := self.read(_BLOCK):
                 chunks.append(chunk)
             return b"".join(chunks)
+        return self._whole(left)
+
+    def _whole(self, left: int) -> bytes:
+        """Return the rest of the body, read in place: small reads into large buffers cost more than the copy."""
         first = self.read(left)
         if not self._left:
             return first
