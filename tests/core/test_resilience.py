@@ -216,6 +216,42 @@ def test_a_request_does_not_wait_beyond_the_deadline() -> None:
         client.close()
 
 
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_what_goes_out_again_on_a_kept_connection_counts(attempts: int) -> None:
+    asked: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        first = True
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                while head := connection.recv(65536):
+                    if not first:
+                        asked.append(head.split(b" ", 1)[0])
+                        break  # it is read, and the connection ends without an answer
+                    first = False
+                    connection.sendall(
+                        b'HTTP/1.1 200 OK\r\nETag: "e"\r\nx-amz-request-id: 1\r\nContent-Length: 1\r\n\r\n'
+                    )
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        options = {
+            "type": "s3", "bucket": "b", "endpoint": f"http://127.0.0.1:{server.getsockname()[1]}", "key": "k",
+            "secret": "s", "region": "r", "retry": {"attempts": attempts, "base": 0},
+        }  # fmt: skip
+        with make_storage("s", options) as storage:
+            assert storage.analyze("a").size == 1
+            with pytest.raises(exc.ConnectionError):
+                storage.analyze("a")
+        server.shutdown(socket.SHUT_RDWR)
+    assert len(asked) == attempts
+
+
 # -- circuit breaker --------------------------------------------------------------------------------------------------
 
 

@@ -152,6 +152,24 @@ def patience(timeout: float) -> float:
     return max(0.001, min(wait, left))
 
 
+_final: contextvars.ContextVar[bool] = contextvars.ContextVar("file-keeper-final", default=False)
+
+
+@contextlib.contextmanager
+def final() -> Generator[None]:
+    """Do the last attempt of a request: nothing below sends it once more by itself."""
+    token = _final.set(True)
+    try:
+        yield
+    finally:
+        _final.reset(token)
+
+
+def is_final() -> bool:
+    """Return whether this is the last attempt that the policy allows; see :func:`final`."""
+    return _final.get()
+
+
 def check() -> None:
     """Raise when the call that this thread works for is to end.
 

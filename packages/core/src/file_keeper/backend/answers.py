@@ -54,6 +54,20 @@ def was_unsent(error: BaseException) -> bool:
     return getattr(error, _UNSENT, False)
 
 
+_SENDS = "_file_keeper_sends"
+
+
+def mark_sends(error: E, sends: int) -> E:
+    """Record in an error how many times its request went out: the policy of repeats counts each."""
+    setattr(error, _SENDS, sends)
+    return error
+
+
+def sends_of(error: BaseException) -> int:
+    """Return how many times the request of an error went out; see :func:`mark_sends`."""
+    return getattr(error, _SENDS, 1)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """What a successful answer to one kind of request looks like.

@@ -28,6 +28,7 @@ from ..backend import (
     advancing,
     outlives_errors,
     place_in,
+    sends_of,
     was_look,
     was_unsent,
 )
@@ -132,8 +133,12 @@ class Retry(Wrapper):
         calls.check()
         while True:
             try:
-                return call()
+                if attempt < self.policy.attempts:
+                    return call()
+                with calls.final():
+                    return call()
             except exc.FilesError as error:
+                attempt += sends_of(error) - 1
                 lost = lost or unanswered(error)
                 try:
                     self._pause(error, attempt, started)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from ... import calls, exc
 from ...types import Buffer
-from ..answers import mark_unsent
+from ..answers import mark_sends, mark_unsent
 from . import tls
 from .connection import Connection, LostError
 from .head import Head, ProtocolError, body_length
@@ -128,7 +128,7 @@ class Client:
         route = self._routes.get(origin) or self._route(origin)
         framed = size if views or method in _WITH_BODY else None
         repeatable = method in _SAFE if again is None else again
-        kept = True
+        kept, sends = True, 1
         while True:
             connection = self._take(route) if kept else None
             kept = connection is not None
@@ -140,16 +140,18 @@ class Client:
                 found = connection.exchange(head, views, size, expect=expect)
             except LostError as error:
                 connection.close()
-                if kept and not error.answered and not error.timeout and (repeatable or not error.complete):
-                    kept = False
+                # What was not sent whole nobody can have done; anything else counts as an attempt of its own.
+                harmless = not error.complete or (repeatable and not calls.is_final())
+                if kept and not error.answered and not error.timeout and harmless:
+                    kept, sends = False, sends + error.complete
                     continue
                 if tls.is_refusal(error.__cause__):
                     raise mark_unsent(tls.failed(origin, error.__cause__)) from error
                 kind = exc.TimeoutError if error.timeout else exc.ConnectionError
-                raise kind(f"{origin}: {error}", retryable=True) from error
+                raise mark_sends(kind(f"{origin}: {error}", retryable=True), sends) from error
             except ProtocolError as error:
                 connection.close()
-                raise exc.ConnectionError(f"{origin}: {error}", retryable=True) from error
+                raise mark_sends(exc.ConnectionError(f"{origin}: {error}", retryable=True), sends) from error
             except BaseException:
                 connection.close()
                 raise
