@@ -84,7 +84,7 @@ class Signer:
 
     @property
     def has_key(self) -> bool:
-        """Whether the account's key is at hand."""
+        """Whether the account's key is known."""
         return bool(self._wire.sender.right.key)
 
     def signature(

@@ -26,7 +26,7 @@ SANDBOX = "sandbox; default-src 'none'"
 def is_inline(content_type: str, head: bytes | None = None) -> bool:
     """Return whether a browser may show a file in its window instead of saving it.
 
-    It is decided by an allow-list, and by the content where it is at hand: a page that was stored as a picture is none.
+    It is decided by an allow-list, and by the content where that is known: a page that was stored as a picture is none.
 
     :param content_type: the type that the file is served with
     :param head: its first 2 KiB, empty for an empty file; ``None`` when they are not known

@@ -1,4 +1,4 @@
-"""Signed addresses: V4 signatures with the private key at hand, else by the IAM Credentials API.
+"""Signed addresses: V4 signatures with the private key where it is known, else by the IAM Credentials API.
 
 Reference: "V4 signing process"; "Method: serviceAccounts.signBlob".
 """

@@ -120,7 +120,7 @@ def _with_md5(source: ObjectInfo, options: WriteOptions) -> WriteOptions:
 class Copies:
     """The copies of one bucket.
 
-    :param backend: repeats what failed in passing, piece by piece
+    :param backend: repeats transient failures, piece by piece
     """
 
     def __init__(self, backend: Backend[Any], objects: Objects, parts: Multipart, tags: Tags):

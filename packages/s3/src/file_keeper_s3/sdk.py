@@ -253,7 +253,7 @@ def _tuned(client: Any) -> Any:
     if client.meta.endpoint_url.startswith("http://"):
         for operation in ("PutObject", "UploadPart"):
             events.register(f"choose-signer.s3.{operation}", _signer)
-    # Our bodies are at hand: waiting for "100 Continue" costs each upload a round trip and saves it nothing.
+    # Bodies are in memory: waiting for "100 Continue" costs each upload a round trip and saves it nothing.
     events.unregister("before-call.s3", handlers.add_expect_header)
     for operation in ("DeleteObjects", "PutObjectTagging"):
         events.register(f"before-sign.s3.{operation}", _with_md5)

@@ -1,4 +1,4 @@
-"""Links: signed with a key that is at hand, without a request."""
+"""Links: signed with a known key, without a request."""
 
 # boto3 and botocore ship no types: what they give is unknown to the type checker, here only.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false

@@ -85,7 +85,7 @@ class Limits:
         ``digests``), may set metadata and digests that were not known at the start; a session is annotated afterwards
     :param md5_metadata: the metadata key, if there is one, under which the tools of this provider record an MD5
         (base64)
-    :param local: the bytes are at hand: a hash that nothing recorded is computed when it is asked for
+    :param local: the bytes are local: a hash that nothing recorded is computed when it is asked for
     :param copy_attributes: ``copy`` keeps type, metadata, headers and hash by itself where `options` bring none, and
         answers with them
     :param ranges: a large download is faster in parallel ranges
@@ -235,7 +235,7 @@ class OpenUpload:
 
 
 class Source(Protocol):
-    """A body that is not at hand as a whole.
+    """A body that is not in memory as a whole.
 
     Iteration gives its bytes; each buffer is valid until the next one is asked for. It raises when the content turns
     out not to be what was declared: a ``put`` then publishes nothing. ``digests`` has the hashes of the whole once
@@ -539,7 +539,7 @@ class Backend(ABC, Generic[S]):
         raise NotImplementedError
 
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
-        """Sign a request; no network I/O where a key is at hand."""
+        """Sign a request; no network I/O where a key is known."""
         raise NotImplementedError
 
     def url(self, key: str) -> str:

@@ -62,7 +62,7 @@ def _never_sent(error: BaseException) -> bool:
 
 
 class Retry(Wrapper):
-    """Repeats what failed in passing, with exponential back-off and full jitter.
+    """Repeats transient failures, with exponential back-off and full jitter.
 
     :param sleep: waits the given seconds; a test may count instead
     :param clock: monotonic seconds
@@ -228,7 +228,7 @@ class Retry(Wrapper):
         return self._end(lambda: self.inner.delete(key, etag=etag), is_gone)
 
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
-        """Repeat the request where it fails, and those of its keys that failed in passing where it does not."""
+        """Repeat the request where it fails, and those of its keys whose failure was transient where it does not."""
         attempt, started, lost = 1, self._clock(), False
 
         def once() -> dict[str, Exception]:
@@ -244,16 +244,16 @@ class Retry(Wrapper):
             raise error
 
         failures = self._repeat(once, settle)
-        while passing := {
+        while transient := {
             key: error for key, error in failures.items() if isinstance(error, exc.FilesError) and error.retryable
         }:
             try:
-                self._pause(max(passing.values(), key=lambda error: error.retry_after), attempt, started)
-                keys, attempt = list(passing), attempt + 1
+                self._pause(max(transient.values(), key=lambda error: error.retry_after), attempt, started)
+                keys, attempt = list(transient), attempt + 1
                 answered = self._repeat(once)
             except exc.FilesError:
                 break  # what was told of them before stands
-            failures = {key: error for key, error in failures.items() if key not in passing} | answered
+            failures = {key: error for key, error in failures.items() if key not in transient} | answered
         for error in failures.values():
             if lost and isinstance(error, exc.FilesError):
                 error.uncertain = True  # the attempt that went unanswered may have removed it

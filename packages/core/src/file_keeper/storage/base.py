@@ -458,7 +458,7 @@ class Base:
         return found
 
     def _describe(self, info: ObjectInfo, location: str) -> FileData:
-        """Return the data of an object; what nothing recorded is found out where the bytes are at hand."""
+        """Return the data of an object; what nothing recorded is computed where the bytes are local."""
         wanted = self.settings.hashing_algorithm
         info = dataclasses.replace(info, digests=self._digests(info))
         if self.limits.local and (wanted not in info.digests or not info.content_type):

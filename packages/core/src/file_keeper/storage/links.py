@@ -79,7 +79,7 @@ class Links(Base):
         hash: str = "",
         algorithm: str = "",
     ) -> SignedURL:
-        """Sign a request that anybody may send without credentials, for a time. No network I/O where a key is at hand.
+        """Sign a request that anybody may send without credentials, for a time. No network I/O where a key is known.
 
         An upload through it overwrites, unless `overwrite` is ``False``: then the condition is among the headers, which
         must be sent as they are. The limits and hashes of this storage do not see such uploads: bind what they must be

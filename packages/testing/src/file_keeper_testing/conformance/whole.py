@@ -219,7 +219,7 @@ class Whole(Base):
         self, error: type[exc.FilesError], storage: Storage, quick: None
     ) -> None:
         large = payload(2 * storage.settings.part_size + 10)
-        passing = error("in passing", retryable=True)
+        passing = error("transient", retryable=True)
         operations: dict[str, tuple[Callable[[Storage], Any], Any]] = {
             "put": (lambda s: s.upload("new", b"new").size, 3),
             "put overwriting": (lambda s: s.upload("x", b"content", overwrite=True).size, 7),
