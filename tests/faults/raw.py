@@ -146,6 +146,8 @@ class RawServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            # What waits for a confirmation is thrown away by a reset: an answer is on its way when send returns.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self._open.append(sock)
             thread = threading.Thread(target=self._serve, args=(sock, self.connections), name="raw-server", daemon=True)

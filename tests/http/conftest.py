@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -49,3 +50,33 @@ def client(make_client: Callable[..., Client]) -> Client:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(str(tmp_path_factory.mktemp("authority")))
+
+
+@pytest.fixture(scope="session")
+def server_contexts(authority: Authority) -> dict[str, ssl.SSLContext | None]:
+    """Contexts of servers by the name of what they speak."""
+    made = authority.issue()
+    contexts: dict[str, ssl.SSLContext | None] = {"http": None}
+    for name, version in (("tls1.2", ssl.TLSVersion.TLSv1_2), ("tls1.3", ssl.TLSVersion.TLSv1_3)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.cert_file, made.key_file)
+        context.minimum_version = context.maximum_version = version
+        contexts[name] = context
+    return contexts
+
+
+@pytest.fixture(params=["http", "tls1.2", "tls1.3"])
+def either(
+    request: pytest.FixtureRequest,
+    serve: Callable[..., RawServer],
+    make_client: Callable[..., Client],
+    authority: Authority,
+    server_contexts: dict[str, ssl.SSLContext | None],
+) -> Callable[..., tuple[Client, RawServer]]:
+    """Start a server with TLS or without, and make a client that trusts it."""
+
+    def start(handler: Handler, *, receive: int = 0, **options: Any) -> tuple[Client, RawServer]:
+        server = serve(handler, tls=server_contexts[request.param], receive=receive)
+        return make_client(verify=authority.ca_file, **options), server
+
+    return start
