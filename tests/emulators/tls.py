@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,3 +124,17 @@ def _name_of(host: str) -> x509.GeneralName:
 def make_certificates(folder: str) -> Certificates:
     """Write `ca.pem`, `cert.pem` and `key.pem`, good for a day for 127.0.0.1, ::1 and localhost, into `folder`."""
     return Authority(folder).issue()
+
+
+def server_context(made: Certificates, *, clients: str = "", version: str = "TLSv1_3") -> ssl.SSLContext:
+    """Return the context of a server that speaks one version of TLS.
+
+    :param clients: a file of the authorities whose clients it takes, and no others
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert_file, made.key_file)
+    context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
+    return context

@@ -63,6 +63,9 @@ def _bundle() -> str | None:
     return certifi.where()
 
 
+_UNWILLING = ("_ALERT_HANDSHAKE_FAILURE", "_ALERT_PROTOCOL_VERSION", "_ALERT_INSUFFICIENT_SECURITY")
+
+
 def _no_password() -> str:
     """Refuse a key that is locked: OpenSSL would ask for its password at the terminal."""
     raise ssl.SSLError("its key must not need a password")
@@ -93,6 +96,11 @@ def failed(origin: Origin, error: ssl.SSLError) -> exc.ConnectionError:
         return exc.ConnectionError(
             f"TLS failed: {origin} refuses the certificate of this client, or wants one ({error.reason}): check the "
             "client certificate, its end and who signed it"
+        )
+    if any(each in (error.reason or "") for each in _UNWILLING):
+        return exc.ConnectionError(
+            f"TLS failed: {origin} refuses this client ({error.reason}): it may want a client certificate, or another "
+            "version or cipher of TLS"
         )
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return exc.ConnectionError(f"TLS failed: {origin} does not speak it: check scheme and port of 'endpoint'")
