@@ -50,9 +50,9 @@ NOISE = st.binary(max_size=200)
 WORDS = st.lists(
     st.sampled_from(
         [
-            b"HTTP/1.1", b"HTTP/1.0", b"HTTP/", b" ", b"200", b"204", b"100", b"OK", b"\r\n", b"\n", b"\r", b"\0", b"\t",
-            b":", b"Content-Length", b"Transfer-Encoding", b"chunked", b"Connection", b"close", b"5", b"0", b",", b";",
-            b"x", b"\xff", b"ffffffffffffffff", b"-1", b"+1",
+            b"HTTP/1.1", b"HTTP/1.0", b"HTTP/", b" ", b"200", b"204", b"100", b"OK", b"\r\n", b"\n", b"\r", b"\0",
+            b"\t", b":", b"Content-Length", b"Transfer-Encoding", b"chunked", b"Connection", b"close", b"5", b"0", b",",
+            b";", b"x", b"\xff", b"ffffffffffffffff", b"-1", b"+1",
         ]
     ),
     max_size=40,

@@ -9,7 +9,10 @@ HEAD_MAX = 64 << 10
 """Bytes of a head, interim answers apart: no service sends a tenth of that."""
 
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n\0]*))?\r\n")
-_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n\0]*)\r\n")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BLANKS = " \t"
+_names: dict[str, str] = {}  # of headers, in lower case: services send the same few, so each is looked at once
+_NAMES_MAX = 1000
 _BODYLESS = frozenset((204, 304))
 
 
@@ -62,6 +65,19 @@ def check_begun(data: bytes) -> None:
         raise ProtocolError("the head of the answer has a line that ends in a bare line feed")
 
 
+def _name_of(name: str) -> str:
+    """Return the name of a header in lower case, and remember it.
+
+    :raises ProtocolError: it is none: what continues the line before begins with a blank
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ProtocolError("the head of the answer has a line that is not a header")
+    lower = name.lower()
+    if len(_names) < _NAMES_MAX and len(name) < 100:
+        _names[name] = lower
+    return lower
+
+
 def parse(data: bytes) -> Head:
     """Read a head, its last empty line left out (RFC 9112, sections 4 and 5; names and values: RFC 9110, section 5).
 
@@ -73,19 +89,17 @@ def parse(data: bytes) -> Head:
     first = _STATUS.match(text)
     if first is None:
         raise stranger(data)
-    start = first.end()
-    lines = _LINE.findall(text, start)
-    headers = {name.lower(): value.strip(" \t") for name, value in lines}
-    # What the expression passed over (a folded line, a name with a blank, a bare CR or LF) makes a difference here.
-    if len(lines) != text.count("\n", start) or sum(len(name) + len(value) + 3 for name, value in lines) != (
-        len(text) - start
-    ):
-        raise ProtocolError("the head of the answer has a line that is not a header")
-    if len(headers) != len(lines):
-        headers = {}
-        for name, value in lines:
-            name, value = name.lower(), value.strip(" \t")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    lines = text[first.end() : -2].split("\r\n") if len(text) > first.end() else []
+    # Of a bare CR or LF there would be one more here.
+    if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1 or "\0" in text:
+        raise ProtocolError("the head of the answer holds a bare CR, a bare LF or a NUL")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        key = _names.get(name) or _name_of(name)
+        if not colon:
+            raise ProtocolError("the head of the answer has a line that is not a header")
+        headers[key] = f"{headers[key]}, {value.strip(_BLANKS)}" if key in headers else value.strip(_BLANKS)
     minor, status, reason = first.groups()
     return Head(int(minor), int(status), reason or "", headers, lines)
 
