@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from faults.raw import OK, Peer, RawServer, always, by_connection, head, once, refused
-from file_keeper import exc
+from file_keeper import calls, exc
 from file_keeper.backend import was_unsent
 from file_keeper.backend.http import Client, Config, Origin, acquire, release
 from file_keeper.backend.http import client as module
@@ -378,6 +378,17 @@ def test_a_client_that_is_forgotten_closes_its_connections(serve: Serve):
     del client
     time.sleep(0.1)
     assert descriptors() == before
+
+
+def test_a_call_whose_deadline_is_over_closes_what_it_took(client: Client, serve: Serve):
+    server = serve(always(OK))
+    assert ask(client, server) == b"ok"
+    before = descriptors()
+    with calls.bounded(0.0), pytest.raises(exc.TimeoutError):
+        ask(client, server)
+    time.sleep(0.1)
+    assert descriptors() == before - 2
+    assert len(server.requests) == 1
 
 
 # -- interrupts -------------------------------------------------------------------------------------------------------

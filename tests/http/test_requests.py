@@ -211,6 +211,7 @@ def test_a_final_answer_instead_of_100_ends_it(either: Either, status: str):
     assert answer.content(9) == b"no"
     assert put(client, server, b"small").content(9) == b"ok"
     assert server.connections == 2, "the server may still wait for the body there"
+    server.stop()
     assert sent == [b""], "nothing of the body was sent"
 
 

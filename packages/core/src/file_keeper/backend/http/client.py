@@ -134,11 +134,11 @@ class Client:
             connection = self._take(route) if kept else None
             kept = connection is not None
             connection = connection or self._connect(route)
-            connection.wait(calls.patience(self.config.timeout))
             head, expect = plain, False
             if size > EXPECT_FROM and not connection.takes_bodies and origin not in self._unexpecting:
                 head, expect = _head(method, route, target, headers, framed, expect=True), True
             try:
+                connection.wait(calls.patience(self.config.timeout))
                 found = connection.exchange(head, views, size, expect=expect)
             except LostError as error:
                 connection.close()
