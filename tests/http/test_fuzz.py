@@ -70,7 +70,7 @@ def heads(draw: st.DrawFn) -> tuple[bytes, Head]:
         key, value = name.lower(), value.strip(" \t")
         expected[key] = f"{expected[key]}, {value}" if key in expected else value
     text = f"HTTP/1.{minor} {status} {reason}\r\n" + "".join(f"{n}:{blanks}{v}{blanks}\r\n" for n, v in lines)
-    return text.encode("latin-1"), Head(minor, status, reason, expected)
+    return text.encode("latin-1"), Head(minor, status, reason, expected, [(n, v.strip(" \t")) for n, v in lines])
 
 
 def test_a_valid_head_is_what_was_put_in():

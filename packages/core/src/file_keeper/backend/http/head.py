@@ -94,14 +94,17 @@ def parse(data: bytes) -> Head:
     if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1 or "\0" in text:
         raise ProtocolError("the head of the answer holds a bare CR, a bare LF or a NUL")
     headers: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
     for line in lines:
         name, colon, value = line.partition(":")
+        value = value.strip(_BLANKS)
         key = _names.get(name) or _name_of(name)
         if not colon:
             raise ProtocolError("the head of the answer has a line that is not a header")
-        headers[key] = f"{headers[key]}, {value.strip(_BLANKS)}" if key in headers else value.strip(_BLANKS)
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+        pairs.append((name, value))
     minor, status, reason = first.groups()
-    return Head(int(minor), int(status), reason or "", headers, lines)
+    return Head(int(minor), int(status), reason or "", headers, pairs)
 
 
 def body_length(head: Head, method: str) -> int | None:
