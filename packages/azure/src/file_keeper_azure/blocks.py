@@ -87,7 +87,7 @@ class Ended:
             return True
 
     def after_fork(self) -> None:
-        """Called in the child after a fork."""
+        """Forget the locks of the parent, in the child after a fork."""
         self._lock = threading.Lock()
 
 

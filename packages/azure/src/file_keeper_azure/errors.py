@@ -184,7 +184,7 @@ def _translated(error: RefusedError, container: str) -> exc.FilesError:
 
 
 def _source_status(error: RefusedError) -> int:
-    """The status with which the source of a copy answered the service, 0 when it was not about that."""
+    """Return the status with which the source of a copy answered the service, 0 when it was not about that."""
     if error.code != "CannotVerifyCopySource":
         return 0
     told = error.headers.get("x-ms-copy-source-status-code", "")

@@ -53,7 +53,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def program(
+def program(  # noqa: D103 - its docstring would be the help of the program, which has one
     ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")

@@ -64,7 +64,9 @@ def _exists(path: Path) -> bool:
 
 
 def find_config() -> Path | None:
-    """Find the configuration: ``FILE_KEEPER_CONFIG``, else the nearest ``.file-keeper.toml`` or ``.file-keeper.json``
+    """Find the configuration file.
+
+    ``FILE_KEEPER_CONFIG`` names it, else it is the nearest ``.file-keeper.toml`` or ``.file-keeper.json``
     upward from the current directory, else ``storages.toml`` or ``storages.json`` in the user's config directory
     (``file-keeper`` in ``XDG_CONFIG_HOME``, ``~/.config``, ``~/Library/Application Support`` or ``%APPDATA%``).
     """

@@ -39,8 +39,10 @@ class Record:
 
 
 def identity(st: os.stat_result) -> str:
-    """Name the version of a file. The time of change is set to the nanosecond when we write, so a reused inode number
-    makes no two versions equal."""
+    """Return the name of the version of a file.
+
+    Writing sets the time of change to the nanosecond, so a reused inode number makes no two versions equal.
+    """
     return "%x-%x-%x" % (st.st_ino, st.st_size, st.st_mtime_ns)  # noqa: UP031 - listings: twice as fast
 
 

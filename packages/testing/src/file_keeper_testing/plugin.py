@@ -23,6 +23,7 @@ pytest.register_assert_rewrite("file_keeper_testing.conformance")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the storage to try."""
     parser.getgroup("file-keeper").addoption(
         "--storage-settings",
         metavar="JSON",
@@ -32,12 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of the conformance suite."""
     config.addinivalue_line("markers", "slow: a conformance case with much data; its size is a class attribute")
 
 
 @pytest.fixture(scope="session")
 def storage_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What ``--storage-settings`` names; a private memory storage without it. A `Conformance` class overrides it."""
+    """Return what ``--storage-settings`` names, else a private memory storage. A `Conformance` class overrides it."""
     given = str(request.config.getoption("--storage-settings"))
     if not given:
         return {"type": "file_keeper:memory", "bucket": uuid.uuid4().hex}
@@ -49,7 +51,7 @@ def storage_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def memory_storage() -> Iterator[Storage]:
-    """An empty storage in memory, for this test alone."""
+    """Make an empty storage in memory, for this test alone."""
     import file_keeper
 
     with file_keeper.make_storage("memory", {"type": "file_keeper:memory"}) as storage:

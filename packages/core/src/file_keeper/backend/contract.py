@@ -579,7 +579,7 @@ class Backend(ABC, Generic[S]):
         return ""
 
     def after_fork(self) -> None:
-        """Called in the child after a fork: drop clients, sockets and locks, they are the parent's."""
+        """Forget the parent in the child after a fork: drop clients, sockets and locks, they are the parent's."""
 
     def close(self) -> None:
         """Let go of what is held: clients, connections."""

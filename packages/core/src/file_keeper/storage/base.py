@@ -80,12 +80,14 @@ def operation(
 
 
 def name_of(file: Any) -> str:
+    """Return the location of what names a file, ``""`` for anything else."""
     if isinstance(file, FileData):
         file = file.location
     return file if isinstance(file, str) else ""
 
 
 def seconds_of(duration: Duration) -> float:
+    """Return the seconds of a duration. :raises StorageDataError: it is none, or negative"""
     try:
         seconds = duration.total_seconds() if isinstance(duration, timedelta) else parse_duration(duration)
     except (ValueError, TypeError):
@@ -500,7 +502,7 @@ class Base:
 
     @contextmanager
     def _from(self, file: FileOrLocation) -> Generator[None]:
-        """What is missing in here is the source `file`; anything else is about the target of the operation."""
+        """Take what is missing in here for the source `file`; anything else is about the target of the operation."""
         try:
             yield
         except exc.MissingFileError as error:

@@ -125,7 +125,7 @@ class Base:
 
     @pytest.fixture
     def make(self, storage_settings: Mapping[str, Any]) -> Iterator[Make]:
-        """Makes storages of one test; they are closed after it."""
+        """Return what makes storages of one test; they are closed after it."""
         unique = f"conformance-{uuid.uuid4().hex[:12]}"
         with ExitStack() as stack:
 
@@ -140,7 +140,7 @@ class Base:
 
     @pytest.fixture
     def storage(self, make: Make) -> Storage:
-        """An empty storage."""
+        """Return an empty storage."""
         return make()
 
     @pytest.fixture(autouse=True)

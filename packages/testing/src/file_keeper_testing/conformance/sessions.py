@@ -164,7 +164,7 @@ class Sessions(Base):
         self._type_is_known("resumable", storage, make())
 
     def _type_is_known(self, kind: str, storage: Storage, other: Storage) -> None:
-        """A type is compared with the content, whether the state that the update returned was saved or not."""
+        """Compare a type with the content, whether the state that the update returned was saved or not."""
         size = -(-storage.settings.part_size // PIECE) * PIECE
         content = PNG + bytes(size - len(PNG) + 10)
         start, refresh = getattr(storage, f"{kind}_start"), getattr(other, f"{kind}_refresh")
