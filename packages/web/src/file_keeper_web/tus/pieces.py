@@ -157,7 +157,7 @@ class Piece:
             raise
 
     def abort(self) -> None:
-        """End a piece whose connection broke: keep what came, unless it cannot be checked; let the next request go on."""
+        """Keep what came before the connection broke, unless it cannot be checked; let the next request go on."""
         with suppress(Exception):
             if not self._broken and self._checksum is None:
                 self._load_tail()
