@@ -106,7 +106,7 @@ def undecided(root: Path) -> Iterator[str]:
     """Yield the addresses that nobody has decided."""
     table = tomllib.loads((root / "pyproject.toml").read_text("utf-8")).get("tool", {}).get("release", {})
     for name, value in table.items():
-        if value.endswith(UNDECIDED):
+        if str(value).endswith(UNDECIDED):
             yield f"{name} is {value}: nobody has decided where the project lives, see `release.py addresses`"
 
 
