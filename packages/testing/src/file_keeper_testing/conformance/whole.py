@@ -345,7 +345,7 @@ class Whole(Base):
 
     def test_wrappers_lose_no_verb(self, storage: Storage) -> None:
         contract = {name for name in vars(Backend) if not name.startswith("_")} - {"settings_type"}
-        assert set(VERBS) | {"translate", "verbs", "limits", "client", "after_fork", "close"} == contract
+        assert set(VERBS) | {"translate", "verbs", "limits", "client", "after_fork", "close", "neighbour"} == contract
         for cls in (Wrapper, Retry, Faulty, Counting):
             for name in contract:
                 assert any(name in vars(base) for base in cls.__mro__ if base not in (Backend, object)), (cls, name)
