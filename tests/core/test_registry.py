@@ -306,6 +306,7 @@ NAMES = {
     "make_storage", "get_storage", "list_adapters", "adapters", "make_upload", "Upload", "FileData", "Location",
     "Storage", "Settings", "Capability", "Registry", "HashingReader", "IterableBytesReader", "SignedAction",
     "SignedURL", "humanize_filesize", "parse_filesize", "exc", "types", "AsyncStorage",
+    "SyncReport", "sync",
 }  # fmt: skip
 
 

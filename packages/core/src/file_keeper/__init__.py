@@ -23,13 +23,13 @@ from .registry import Registry, adapters, get_storage, list_adapters, make_stora
 from .settings import humanize_filesize, parse_filesize
 from .storage import SignedAction, SignedURL, Storage
 from .streams import HashingReader, IterableBytesReader
-from .syncing import SyncReport, sync
 from .upload import Upload, make_upload
 
 del _installation
 
 if _typing.TYPE_CHECKING:
     from .aio import AsyncStorage
+    from .syncing import SyncReport, sync
 
 __all__ = [
     "AsyncStorage",
@@ -63,4 +63,8 @@ def __getattr__(name: str) -> _typing.Any:
         from .aio import AsyncStorage
 
         return AsyncStorage
+    if name in ("SyncReport", "sync"):  # brings json along, and what a journal needs
+        from . import syncing
+
+        return getattr(syncing, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

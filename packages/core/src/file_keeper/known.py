@@ -22,6 +22,7 @@ KNOWN: dict[str, Known] = {
     for name, distribution, own in (
         ("memory", "core", "base_url public signing_key"),
         ("null", "core", ""),
+        ("fallback", "core", "storages copy_on_read hide"),
         ("fs", "fs", "root attributes fsync file_mode directory_mode base_url public signing_key"),
         (
             "s3",

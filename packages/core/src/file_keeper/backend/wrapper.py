@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .. import exc
 from ..types import Buffer
@@ -34,6 +34,9 @@ class Wrapper(Backend[Any]):
     Beside the verbs, the hook sees ``"body"`` (each read from an open body) and ``"item"`` (each step of a listing).
     """
 
+    transparent: ClassVar[bool] = True
+    """Whether its objects are those of the backend that it is around."""
+
     def __init__(self, inner: Backend[Any]):
         super().__init__(inner.settings)
         self.inner = inner
@@ -55,7 +58,7 @@ class Wrapper(Backend[Any]):
         return self.inner.client
 
     def neighbour(self, other: Backend[Any]) -> str:
-        while isinstance(other, Wrapper):
+        while isinstance(other, Wrapper) and other.transparent:
             other = other.inner
         return self.inner.neighbour(other)
 

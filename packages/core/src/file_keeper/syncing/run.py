@@ -10,9 +10,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from .. import exc
+from ..backend import Capability
 from ..bulk.batch import Item, run
 from ..bulk.items import failed, limits_of
 from ..data import FileData
+from ..markers import Markers
 from ..outcomes import BatchProgress, Outcome
 from .comparing import Verdict, judge, look
 from .journal import Journal, Past
@@ -111,6 +113,8 @@ class Span:
         self._limit, self._options = limits_of(
             plan.source if plan.target.limits.local else plan.target, plan.concurrency
         )
+        self._markers = Markers(plan.target)
+        self._hidden = self._markers.all() if Capability.SCAN in plan.target.capabilities else frozenset[str]()
         self._by_provider = plan.source.copies_to(plan.target)
         self._differs = Verdict.REFUSE if plan.differing == "refuse" else Verdict.COPY
         if journal is not None and plan.delete:
@@ -212,6 +216,8 @@ class Span:
             passed.extras.append(location)
             return None
         verdict = Verdict.COPY if there is None else judge(self.plan, file, there)
+        if there is None and location in self._hidden:
+            verdict = Verdict.SKIP  # it was removed, see file_keeper.markers
         done = self._past.begun.get(location)
         if there is not None and done is not None and self.plan.compare == "always":
             verdict = Verdict.SKIP  # an earlier run has sent it
@@ -319,6 +325,11 @@ class Span:
         made = plan.source.copy_synthetic(
             location, location, plan.target, overwrite=overwrite, progress=self._paced(progress)
         )
+        if there is None and plan.differing == "keep" and self._markers.has(location):
+            # A cut-over: it was removed while it was copied, and does not come back.
+            with contextlib.suppress(exc.ChangedFileError, exc.MissingFileError):
+                plan.target._withdraw(made)  # pyright: ignore[reportPrivateUsage]
+            return Change("skip", location, size=file.size)
         if self._journal is not None:
             self._journal.note(done=location, bytes=made.size)
         return dataclasses.replace(change, size=made.size)
