@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from faults.raw import OK, Peer, RawServer, always, by_connection, head, once, refused
-from file_keeper import exc
+from file_keeper import calls, exc
 from file_keeper.backend import was_unsent
 from file_keeper.backend.http import Client, Config, Origin, acquire, release
 from file_keeper.backend.http import client as module
@@ -231,6 +231,7 @@ def test_storages_with_one_configuration_share_connections(serve: Serve):
     try:
         assert one is two
         assert one is not other
+        assert one.connections == 5
         assert ask(one, server) == ask(two, server) == b"ok"
         assert server.connections == 1
         release(one)
@@ -350,6 +351,8 @@ def test_failures_leak_no_descriptor(make_client: MakeClient, serve: Serve):
                 client.request("PUT", server.origin, "/", {}, (b"x",)).read()
             with pytest.raises(exc.ConnectionError):
                 client.request("GET", server.origin._replace(secure=True), "/", {})
+            with pytest.raises(exc.StorageDataError):
+                client.request("GET", server.origin, "/\n", {})
         with refused() as nowhere, pytest.raises(exc.ConnectionError):
             client.request("GET", nowhere, "/", {})
 
@@ -375,6 +378,17 @@ def test_a_client_that_is_forgotten_closes_its_connections(serve: Serve):
     del client
     time.sleep(0.1)
     assert descriptors() == before
+
+
+def test_a_call_whose_deadline_is_over_closes_what_it_took(client: Client, serve: Serve):
+    server = serve(always(OK))
+    assert ask(client, server) == b"ok"
+    before = descriptors()
+    with calls.bounded(0.0), pytest.raises(exc.TimeoutError):
+        ask(client, server)
+    time.sleep(0.1)
+    assert descriptors() == before - 2
+    assert len(server.requests) == 1
 
 
 # -- interrupts -------------------------------------------------------------------------------------------------------

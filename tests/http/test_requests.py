@@ -360,7 +360,7 @@ def test_what_else_no_request_can_hold(client: Client, serve: Serve, method: str
     for _ in range(2):
         with pytest.raises(exc.StorageDataError):
             client.request(method, server.origin, target, headers)
-    assert server.requests == []
+    assert (server.connections, server.requests) == (0, [])
 
 
 def test_a_name_that_was_refused_is_not_remembered_with_good_ones(client: Client, serve: Serve):

@@ -127,16 +127,18 @@ class Client:
         size = sum(map(len, views))
         route = self._routes.get(origin) or self._route(origin)
         framed = size if views or method in _WITH_BODY else None
+        plain = _head(method, route, target, headers, framed, expect=False)
         repeatable = method in _SAFE if again is None else again
         kept, sends = True, 1
         while True:
             connection = self._take(route) if kept else None
             kept = connection is not None
             connection = connection or self._connect(route)
-            connection.wait(calls.patience(self.config.timeout))
-            expect = size > EXPECT_FROM and not connection.takes_bodies and origin not in self._unexpecting
-            head = _head(method, route, target, headers, framed, expect=expect)
+            head, expect = plain, False
+            if size > EXPECT_FROM and not connection.takes_bodies and origin not in self._unexpecting:
+                head, expect = _head(method, route, target, headers, framed, expect=True), True
             try:
+                connection.wait(calls.patience(self.config.timeout))
                 found = connection.exchange(head, views, size, expect=expect)
             except LostError as error:
                 connection.close()
@@ -405,7 +407,7 @@ def acquire(config: Config, connections: int) -> Client:
     with _lock:
         client = _shared.get(config)
         if client is None:
-            client = _shared[config] = Client(config)
+            client = _shared[config] = Client(config, connections=connections)
         client.users += 1
         client.connections = max(client.connections, connections)
         return client
