@@ -31,15 +31,14 @@ def elsewhere(key: dict[str, str]) -> dict[str, Any]:
 
 
 class TestDouble(Conformance):
-    """Everything that Google's reference promises; signatures are verified."""
+    """Everything that Google's reference promises, by each transport; signatures are verified."""
 
-    @pytest.fixture
-    def storage_settings(self, gcs_double_server: GcsDouble) -> dict[str, Any]:  # noqa: F811
+    @pytest.fixture(params=["http", pytest.param("sdk", marks=pytest.mark.full)])
+    def storage_settings(self, request: pytest.FixtureRequest, gcs_double_server: GcsDouble) -> dict[str, Any]:  # noqa: F811
         gcs_double_server.require_auth = True
-        return settings_on(gcs_double_server)
+        return {**settings_on(gcs_double_server), "transport": request.param}
 
 
-@pytest.mark.full
 @pytest.mark.full
 class TestDoubleInParts(Conformance):
     """With concurrency asked for: what is large goes in parts that are composed, not in a session."""
@@ -54,7 +53,6 @@ class TestDoubleInParts(Conformance):
         return {**settings_on(gcs_double_server), "max_concurrency": 4}
 
 
-@pytest.mark.full
 @pytest.mark.full
 class TestEmulator(Conformance):
     """A server that is not ours, and forgives much."""

@@ -47,13 +47,22 @@ def hooked(double: GcsDouble) -> Iterator[HookedProxy]:
         yield front
 
 
+@pytest.fixture(params=["auto", pytest.param("sdk", marks=pytest.mark.full)])
+def transport(request: pytest.FixtureRequest) -> str:
+    """What storages and backends are made with: our own client, which "auto" means here, or the SDK's session."""
+    return request.param
+
+
 @pytest.fixture
-def backend(double: GcsDouble) -> Iterator[Backends]:
+def backend(double: GcsDouble, transport: str) -> Iterator[Backends]:
     """`backend(path="up", ...)` gives a backend on the bucket "media" of the double."""
     made: list[GcsBackend] = []
 
     def make(url: str = "", **options: Any) -> GcsBackend:
-        raw = {"bucket": "media", "endpoint": url or double.url, "anonymous": True, "timeout": 5, **options}
+        raw = {
+            "bucket": "media", "endpoint": url or double.url, "anonymous": True, "timeout": 5, "transport": transport,
+            **options,
+        }  # fmt: skip
         one = GcsBackend(parse(GcsSettings, "test", raw, "file_keeper:gcs"))
         made.append(one)
         return one
@@ -64,12 +73,13 @@ def backend(double: GcsDouble) -> Iterator[Backends]:
 
 
 @pytest.fixture
-def storage(double: GcsDouble) -> Iterator[Storages]:
+def storage(double: GcsDouble, transport: str) -> Iterator[Storages]:
     """`storage(path="up", ...)` gives a storage on the bucket "media" of the double."""
     made: list[fk.Storage] = []
 
     def make(url: str = "", **options: Any) -> fk.Storage:
         raw: dict[str, Any] = {"type": "gcs", "bucket": "media", "endpoint": url or double.url, "timeout": 5}
+        raw["transport"] = transport
         if not {"credentials", "credentials_file", "client"} & options.keys():
             raw["anonymous"] = True
         raw |= options

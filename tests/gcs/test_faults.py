@@ -19,13 +19,14 @@ from file_keeper import exc
 from file_keeper.backend import MultipartRef, ObjectInfo, WriteOptions
 from file_keeper.resilience import retry
 from file_keeper_gcs import GcsBackend
-from google.api_core.exceptions import GoogleAPICallError
+from file_keeper_gcs.answers import Refused
 
 Make = Callable[..., GcsBackend]
 Storages = Callable[..., fk.Storage]
 KIB = 1024
 
 ID = "0123456789abcdef" * 2
+SESSION = "/upload/storage/v1/b/media/o?upload_id=1"
 INFO = ObjectInfo(key="a", size=1, etag="1")
 
 VERBS: dict[str, Callable[[GcsBackend], Any]] = {
@@ -41,8 +42,8 @@ VERBS: dict[str, Callable[[GcsBackend], Any]] = {
     "multipart_abort": lambda gcs: gcs.multipart_abort(MultipartRef("a", ID)),
     "multipart_list": lambda gcs: list(gcs.multipart_list("")),
     "resumable_start": lambda gcs: gcs.resumable_start("a", WriteOptions()),
-    "resumable_send": lambda gcs: gcs.resumable_send(MultipartRef("a", "/u?upload_id=1"), 0, b"x", 1, WriteOptions()),
-    "resumable_offset": lambda gcs: gcs.resumable_offset(MultipartRef("a", "/u?upload_id=1"), None),
+    "resumable_send": lambda gcs: gcs.resumable_send(MultipartRef("a", SESSION), 0, b"x", 1, WriteOptions()),
+    "resumable_offset": lambda gcs: gcs.resumable_offset(MultipartRef("a", SESSION), None),
     "copy": lambda gcs: gcs.copy(INFO, "b", WriteOptions()),
     "compose": lambda gcs: gcs.compose([INFO, INFO], "b", WriteOptions()),
     "append": lambda gcs: gcs.append(INFO, b"x", WriteOptions()),
@@ -97,7 +98,7 @@ def test_each_fault_at_each_verb(backend: Make, double: GcsDouble, verb: str, fa
     assert error.retryable is retryable
     assert error.__cause__ is not None
     if isinstance(action, Status):
-        assert isinstance(error.__cause__, GoogleAPICallError)
+        assert isinstance(error.__cause__, Refused)
         assert error.status == action.status
         if action.retry_after:
             assert error.retry_after == 7

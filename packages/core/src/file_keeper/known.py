@@ -37,7 +37,7 @@ KNOWN: dict[str, Known] = {
             "gcs",
             "gcs",
             "bucket_name project_id project credentials_file credentials endpoint client_options public_endpoint client"
-            " anonymous storage_class iam_endpoint",
+            " anonymous storage_class iam_endpoint transport verify",
         ),
         (
             "azure",

@@ -3,12 +3,9 @@
 Reference: https://cloud.google.com/storage/docs/json_api/v1/objects
 """
 
-# The SDK has no stubs: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
+import functools
 import io
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,20 +29,16 @@ from file_keeper.backend import (
     WriteOptions,
 )
 from file_keeper.types import Buffer
-from google.api_core.exceptions import (
-    BadRequest,
-    Conflict,
-    GoogleAPICallError,
-    NotFound,
-    PreconditionFailed,
-)
 
 from . import batch, errors, parts, records, signing
-from .answers import misshapen
-from .parts import Parts, pages
+from .answers import BadRequest, Conflict, NotFound, PreconditionFailed, Refused, misshapen
+from .credentials import find_project
+from .listing import list_objects, pages
+from .parts import Parts
 from .reading import body_of_answer
+from .senders import HttpSender, Sender
 from .sessions import Sessions
-from .settings import GcsSettings, address, find_project, make_client
+from .settings import GcsSettings, address, transport_of
 from .transport import Transport
 
 GiB, TiB = 1 << 30, 1 << 40
@@ -108,21 +101,31 @@ class GcsBackend(Backend[GcsSettings]):
 
     def _make(self) -> Transport:
         settings = self.settings.resolve()
-        own = settings.client is None
-        client = make_client(settings) if own else settings.client
-        connections = max(CONNECTIONS, settings.max_concurrency * 2) if own else None
-        return Transport(client, settings.bucket, settings.timeout, connections, settings.storage_class)
+        connections = max(CONNECTIONS, settings.max_concurrency * 2)
+        sender: Sender
+        if transport_of(settings) == "http":
+            sender = HttpSender(settings, connections, functools.partial(_client_of, settings))
+        else:
+            from .sdk import SdkSender  # slow to import
+
+            sender = SdkSender(settings, connections)
+        return Transport(sender, settings.bucket, settings.timeout, settings.storage_class)
+
+    @property
+    def transport(self) -> str:
+        """What sends the requests: ``http`` or ``sdk``."""
+        return self._made.sender.name if self._made else transport_of(self.settings.resolve())
 
     @property
     def client(self) -> Any:
-        """The ``google.cloud.storage.Client``."""
-        return self._transport.client
+        """The ``google.cloud.storage.Client``; it is made for who asks for it where the transport is ``http``."""
+        return self._transport.sender.client
 
     def close(self) -> None:
         with self._lock:
             made, self._made = self._made, None
-        if made is not None and self.settings.client is None:
-            made.client.close()
+        if made is not None:
+            made.sender.close()
 
     @property
     def verbs(self) -> frozenset[str]:
@@ -143,12 +146,12 @@ class GcsBackend(Backend[GcsSettings]):
         ranged = start > 0 or end is not None
         headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if ranged else None
         path = self._transport.path(key, "/download/storage/v1")
-        response = self._transport.request("objects.get (media)", "GET", path, params, headers=headers, stream=True)
-        if response.status_code == 416:
-            response.close()
+        reply = self._transport.request("objects.get (media)", "GET", path, params, headers=headers, stream=True)
+        if reply.status == 416:
+            reply.close()
             return Body(self.head(key), 0, io.BytesIO(), start=start)  # it begins past the end
         # Emulators answer without the generation; Google's service names it always.
-        return body_of_answer(key, response, generation="" if self._transport.is_google else etag)
+        return body_of_answer(key, reply, generation="" if self._transport.is_google else etag)
 
     def list(
         self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
@@ -158,20 +161,13 @@ class GcsBackend(Backend[GcsSettings]):
             # Inclusive; and a prefix is given again that holds what comes after.
             "startOffset": start_after if start_after > prefix else "",
             "delimiter": delimiter,
-            "fields": f"kind,nextPageToken,prefixes,items({'name,size' if keys_only else records.LISTED})",
         }
-
-        def page_of(answer: Mapping[str, Any]) -> Page:
-            items: list[dict[str, Any]] = answer.get("items") or []
-            prefixes: list[str] = answer.get("prefixes") or []
-            if not keys_only:
-                return Page.of(map(records.info, items), prefixes)
-            # An empty object whose name ends in "/" stands for a directory, and is no file.
-            return Page(
-                [i["name"] for i in items if not (i["name"].endswith("/") and i.get("size") == "0")], (), prefixes
-            )
-
-        return pages(self._transport, {name: value for name, value in params.items() if value}, page_of)
+        return list_objects(
+            self._transport,
+            {name: value for name, value in params.items() if value},
+            keys_only=keys_only,
+            algorithm=self.settings.hashing_algorithm,
+        )
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         return self._insert(key, cast("Buffer", body), options)
@@ -281,8 +277,8 @@ class GcsBackend(Backend[GcsSettings]):
         except PreconditionFailed as error:
             changed = exc.ChangedFileError("the source is another version", **errors.facts_of(error))
             raise self._target_or(error, key, options, changed) from error
-        except GoogleAPICallError as error:
-            if error.code != 410:
+        except Refused as error:
+            if error.status != 410:
                 raise
             text = "the copy took longer than its token is good for, and has to begin again"
             raise exc.ConnectionError(text, retryable=True, **errors.facts_of(error)) from error
@@ -316,13 +312,11 @@ class GcsBackend(Backend[GcsSettings]):
             changed = exc.ChangedFileError("one of the objects is another version", **errors.facts_of(error))
             raise self._target_or(error, key, options, changed) from error
         except BadRequest as error:
-            if "storage class" in str(error.message):
+            if "storage class" in error.message:
                 raise NotSupportedForObject("the objects are of several storage classes") from error
             raise
 
-    def _target_or(
-        self, error: GoogleAPICallError, key: str, options: WriteOptions, otherwise: exc.FilesError
-    ) -> exc.FilesError:
+    def _target_or(self, error: Refused, key: str, options: WriteOptions, otherwise: exc.FilesError) -> exc.FilesError:
         """Return the error for a condition that did not hold: the target's, or `otherwise`."""
         if not (options.if_absent or options.if_match):
             return otherwise
@@ -357,7 +351,7 @@ class GcsBackend(Backend[GcsSettings]):
     def check(self) -> None:
         # A listing, which every role for objects may do; `buckets.get` needs another one.
         path = f"{self.settings.path}/" if self.settings.path else ""
-        next(pages(self._transport, {"prefix": path, "maxResults": "1", "fields": "kind"}, dict))
+        next(pages(self._transport, {"prefix": path, "maxResults": "1", "fields": "kind"}, dict[str, Any]))
 
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
         settings = self.settings.resolve()
@@ -384,3 +378,9 @@ class GcsBackend(Backend[GcsSettings]):
         self, operation: str, method: str, key: str, params: Mapping[str, str] | None = None, body: Any = None
     ) -> dict[str, Any]:
         return self._transport.json(operation, method, self._transport.path(key), params, body)
+
+
+def _client_of(settings: GcsSettings, credentials: Any) -> Any:
+    from .sdk import make_client  # slow to import, and seldom asked for
+
+    return make_client(settings, credentials)

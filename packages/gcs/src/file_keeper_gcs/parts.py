@@ -11,34 +11,28 @@ that one request), and the scaffolding is deleted::
 Reference: "Composite objects": https://cloud.google.com/storage/docs/composite-objects
 """
 
-# The SDK has no stubs: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from file_keeper import exc, hashing
-from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Pages, Part, Workers, follow_pages
+from file_keeper.backend import MultipartRef, ObjectInfo, OpenUpload, Part, Workers
 from file_keeper.location import RESERVED
 from file_keeper.types import Buffer
-from google.api_core.exceptions import GoogleAPICallError, NotFound
 
 from . import batch, errors, records
-from .answers import misshapen
+from .answers import NotFound, Refused
+from .listing import LISTED, pages
 from .transport import Transport
-
-T = TypeVar("T")
 
 log = logging.getLogger("file_keeper")
 
@@ -56,12 +50,16 @@ _TRIES = 2
 
 def _may_be_done(error: Exception) -> bool:
     """Return whether what was asked for may have been done although this error came back."""
-    return not (isinstance(error, GoogleAPICallError) and (error.code or 0) < 500)
+    return not (isinstance(error, Refused) and error.status < 500)
 
 
 def _may_pass(error: Exception) -> bool:
     """Return whether the same request may succeed another time."""
     return error.retryable if isinstance(error, exc.FilesError) else _may_be_done(error)
+
+
+def _metadata(found: Mapping[str, Any]) -> Mapping[str, str]:
+    return found.get("metadata") or {}
 
 
 class Source:
@@ -102,7 +100,7 @@ class Parts:
     @staticmethod
     def new_id() -> str:
         """Return the id of a new upload."""
-        return uuid.uuid4().hex
+        return os.urandom(16).hex()
 
     def name(self, upload_id: str, leaf: str) -> str:
         """Return the key of a piece of scaffolding.
@@ -150,7 +148,7 @@ class Parts:
         for item in self._list(self.name(upload.id, "")):
             leaf = item["name"].rpartition("/")[2]
             if leaf == BEGIN:
-                begun = (item.get("metadata") or {}).get("key") == upload.key
+                begun = _metadata(item).get("key") == upload.key
             elif not begun:
                 break
             elif match := re.fullmatch(r"part-(\d+)", leaf):
@@ -179,12 +177,12 @@ class Parts:
                 found = transport.json("objects.get", "GET", transport.path(self.name(upload.id, BEGIN)))
             except NotFound as error:
                 raise errors.missing(error, transport.bucket, "there is no such upload") from error
-            known = (found.get("metadata") or {}).get("key", "")
+            known = _metadata(found).get("key", "")
             self._remember(upload.id, known)
         if known != upload.key:
             raise exc.MissingFileError("there is no such upload")
 
-    def remove_scaffolding(self, upload_id: str) -> tuple[bool, GoogleAPICallError | None]:
+    def remove_scaffolding(self, upload_id: str) -> tuple[bool, Refused | None]:
         """Delete the scaffolding; return whether the upload was open, and what could not be deleted."""
         with self._lock:
             self._open.pop(upload_id, None)
@@ -241,7 +239,7 @@ class Parts:
             items = list(group)
             times = [records.moment(item.get("timeCreated")) or datetime.now(UTC) for item in items]
             begin = next((item for item in items if item["name"].endswith(f"/{BEGIN}")), None)
-            key = str(((begin or {}).get("metadata") or {}).get("key") or items[0]["name"])
+            key = str(_metadata(begin or {}).get("key") or items[0]["name"])
             if key.startswith(prefix):
                 started = times[items.index(begin)] if begin else times[0]
                 yield OpenUpload(MultipartRef(key, upload_id), started, max(times))
@@ -293,27 +291,6 @@ class Parts:
                 self._open.popitem(last=False)
 
     def _list(self, prefix: str) -> Iterator[dict[str, Any]]:
-        fields = f"kind,nextPageToken,items({records.LISTED},metadata)"
-        for page in pages(self._transport(), {"prefix": prefix, "fields": fields}, dict):
+        fields = f"kind,nextPageToken,items({LISTED},metadata)"
+        for page in pages(self._transport(), {"prefix": prefix, "fields": fields}, dict[str, Any]):
             yield from page.get("items") or ()
-
-
-def pages(transport: Transport, params: Mapping[str, str], page_of: Callable[[Mapping[str, Any]], T]) -> Pages[T]:
-    """List a bucket.
-
-    :param page_of: makes a page of an answer
-    :raises InvalidStorageConfigurationError: when there is no such bucket, which is all that a 404 means here
-    """
-
-    def fetch(token: str) -> tuple[T, str | None]:
-        try:
-            page = {"pageToken": token} if token else {}
-            answer = transport.json("objects.list", "GET", transport.path(), {**params, **page})
-        except NotFound as error:
-            raise errors.no_bucket(error, transport.bucket) from error
-        try:
-            return page_of(answer), answer.get("nextPageToken") or None
-        except (KeyError, TypeError, AttributeError) as error:
-            raise misshapen("a page of a listing", error) from error
-
-    return follow_pages(fetch)

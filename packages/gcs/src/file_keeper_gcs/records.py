@@ -21,9 +21,6 @@ HEADERS = {
     "Content-Language": "contentLanguage",
 }
 DIGESTS = {"md5": "md5Hash", "crc32c": "crc32c"}
-LISTED = "name,size,generation,contentType,timeCreated,md5Hash,crc32c"
-"""What a listing asks for of an object. One alone is asked for whole: to name the fields costs more than it saves."""
-
 DEFAULT_TYPE = "application/octet-stream"
 
 

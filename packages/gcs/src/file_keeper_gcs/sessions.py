@@ -4,10 +4,6 @@ Reference: "Perform resumable uploads": https://cloud.google.com/storage/docs/pe
 (308 with a Range is what the service has; 404, 410: the session is gone; 499: it is cancelled).
 """
 
-# The SDK has no stubs: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import json
@@ -18,10 +14,10 @@ from typing import Any
 from file_keeper import exc, hashing
 from file_keeper.backend import MultipartRef, ObjectInfo, WriteOptions
 from file_keeper.types import Buffer
-from google.api_core.exceptions import ClientError, GoogleAPICallError, NotFound, PreconditionFailed
 
 from . import errors, records
-from .transport import Transport, body_of
+from .answers import NotFound, PreconditionFailed, Refused
+from .transport import Transport
 
 GONE = (404, 410, 499)
 """What a session answers that is not there, or not any more."""
@@ -44,21 +40,21 @@ class Sessions:
         transport = self._transport()
         whole = {"name": key, **resource, **records.expected(options.digests)}
         try:
-            response = transport.request(
+            reply = transport.request(
                 "objects.insert (session)",
                 "POST",
                 transport.path(start="/upload/storage/v1"),
                 {"uploadType": "resumable", **records.conditions(options)},
                 headers=headers,
-                body=json.dumps(whole).encode(),
+                body=(json.dumps(whole).encode(),),
                 secret=True,
             )
         except NotFound as error:
             raise errors.no_bucket(error, transport.bucket) from error
         except PreconditionFailed as error:
             raise errors.unmet(error, options) from error
-        address = response.headers.get("Location", "")
-        transport.session_address(address)
+        address = reply.headers.get("location", "")
+        transport.session_path(address)
         return address
 
     def send(
@@ -94,31 +90,32 @@ class Sessions:
                 return False
         except exc.MissingFileError:
             return False
-        except ClientError:
+        except Refused as error:
+            if error.status >= 500:
+                raise
             # It was refused at its end (a condition, a hash) and tells that again; it is still there.
-            pass
         transport = self._transport()
-        address = transport.session_address(upload.id)
-        response = transport.request("objects.insert (cancel)", "DELETE", address, secret=True)
-        return response.status_code not in (404, 410)
+        path = transport.session_path(upload.id)
+        reply = transport.request("objects.insert (cancel)", "DELETE", path, secret=True)
+        return reply.status not in (404, 410)
 
     def _request(self, upload: MultipartRef, headers: Mapping[str, str], body: Buffer) -> int | ObjectInfo:
         transport = self._transport()
         try:
-            response, found = transport.exchange(
+            reply, found = transport.exchange(
                 "objects.insert (piece)",
                 "PUT",
-                transport.session_address(upload.id),
+                transport.session_path(upload.id),
                 headers=headers,
-                body=body_of(body),
+                body=(body,),
                 secret=True,
             )
-        except GoogleAPICallError as error:
-            if error.code not in GONE:
+        except Refused as error:
+            if error.status not in GONE:
                 raise
             text = "there is no such upload: it is finished, cancelled or expired"
             raise exc.MissingFileError(text, **errors.facts_of(error)) from error
-        if response.status_code != 308:
+        if reply.status != 308:
             return records.info(found)
-        reached = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
+        reached = re.fullmatch(r"bytes=0-(\d+)", reply.headers.get("range", ""))
         return int(reached[1]) + 1 if reached else 0

@@ -1,36 +1,23 @@
-"""The options of Google Cloud Storage, and how a client is made of them.
-
-The client is google-cloud-storage's own: it knows credentials, endpoints, mutual TLS and regions.
-"""
-
-# The SDK has no stubs: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+"""The options of Google Cloud Storage, and where and by what its requests are sent."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from file_keeper import exc
-from file_keeper.backend import require_secure
-from file_keeper.settings import Reference, Settings, option
-
-from .answers import SERVICE
-
-if TYPE_CHECKING:
-    from google.cloud.storage import Client
+from file_keeper.settings import Settings, option
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 OVERRIDE = "API_ENDPOINT_OVERRIDE"
 """What the SDK looks at as well."""
 
-PROJECTS = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
+UNDERSTOOD = frozenset(("api_endpoint", "quota_project_id", "scopes", "universe_domain"))
+"""The options of a client that mean something without one."""
+
 REMEDY = (
     "run 'gcloud auth application-default login', set GOOGLE_APPLICATION_CREDENTIALS or the option "
     "'credentials_file' to a key file, or ask for anonymous access with 'anonymous'"
@@ -52,6 +39,10 @@ class GcsSettings(Settings):
     :param client: a ready ``google.cloud.storage.Client``
     :param anonymous: send no credentials
     :param storage_class: of what is uploaded, instead of the bucket's default
+    :param transport: what sends the requests: ``http`` (this library), ``sdk`` (the session of Google's client), or
+        ``auto``: ``http``, unless a client was given, has options of its own, or mutual TLS or a proxy that is not
+        of plain HTTP is in use
+    :param verify: a CA bundle's path for TLS, or false to accept any certificate
     """
 
     bucket: str = option("text", required=True, aliases=("bucket_name",))
@@ -65,6 +56,8 @@ class GcsSettings(Settings):
     client: Any = option("any", live=True)
     anonymous: bool = option("bool", False)
     storage_class: str = option("text")
+    transport: str = option("text", "auto", choices=("auto", "http", "sdk"))
+    verify: Any = option("any")
 
     def validate(self) -> None:
         """Check that there is one answer to who is asking, and that addresses are addresses."""
@@ -77,6 +70,17 @@ class GcsSettings(Settings):
             raise exc.InvalidStorageConfigurationError(
                 "a ready client has its own endpoint and options: drop 'endpoint' and 'client_options', or 'client'"
             )
+        if self.client is not None and (self.transport == "http" or self.verify is not None):
+            raise exc.InvalidStorageConfigurationError(
+                "a ready client sends its requests itself: drop 'transport' and 'verify', or 'client'"
+            )
+        strange = sorted(set(self.client_options) - UNDERSTOOD)
+        if self.transport == "http" and strange:
+            raise exc.InvalidStorageConfigurationError(
+                f"{strange[0]!r} in 'client_options' is for Google's client: set 'transport' to 'auto' or 'sdk'"
+            )
+        if not isinstance(self.verify, bool | str | None):
+            raise exc.InvalidStorageConfigurationError("option 'verify' must be true, false or the path of a CA bundle")
         for name in ("endpoint", "public_endpoint", "iam_endpoint"):
             value = getattr(self, name)
             if isinstance(value, str) and value and not _is_address(value):
@@ -110,119 +114,41 @@ def address(settings: GcsSettings) -> str:
         return str(settings.client.api_endpoint)
     options = settings.client_options
     universe = options.get("universe_domain") or "googleapis.com"
-    found = settings.endpoint or options.get("api_endpoint") or os.environ.get(EMULATOR)
-    return _with_scheme(str(found)) if found else f"https://storage.{universe}"
-
-
-def _with_scheme(found: str) -> str:
+    found = settings.endpoint or options.get("api_endpoint") or os.environ.get(EMULATOR) or os.environ.get(OVERRIDE)
+    if not found:
+        return f"https://storage.{universe}"
     return (found if "://" in found else f"http://{found}").rstrip("/")
 
 
-def make_client(settings: GcsSettings) -> Client:
-    """Make the SDK's client; it does no network I/O before its first request, but to find default credentials.
+def is_emulated(settings: GcsSettings) -> bool:
+    """Return whether the environment names an emulator, which no credentials are looked for.
 
     :param settings: resolved
-    :raises InvalidStorageConfigurationError: for a key file that is none, or options that the client does not know
     """
-    from google.api_core.client_info import ClientInfo
-    from google.cloud import storage
-
-    options = dict(settings.client_options)
-    emulator = os.environ.get(EMULATOR, "")
-    endpoint = settings.endpoint or str(options.get("api_endpoint") or "")
-    credentials = _credentials(settings, options, emulated=bool(emulator) and not endpoint)
-    if endpoint or emulator:
-        options["api_endpoint"] = address(settings)
-    try:
-        return storage.Client(
-            project=settings.project_id or None,
-            credentials=credentials,
-            client_options=options,
-            client_info=ClientInfo(user_agent="file-keeper"),
-        )
-    except ValueError as error:
-        raise exc.InvalidStorageConfigurationError(f"the client cannot be made: {error}") from error
+    return bool(os.environ.get(EMULATOR)) and not (settings.endpoint or settings.client_options.get("api_endpoint"))
 
 
-def find_project(settings: GcsSettings, credentials: Any) -> str:
-    """Find the project by the standard means: the option, the environment, the credentials.
+def authorities(settings: GcsSettings) -> bool | str:
+    """Return what certificates are verified with: the option, or what the variables of ``requests`` name.
 
-    :raises MissingStorageConfigurationError: when nothing tells it
+    :param settings: resolved
     """
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
-
-    found = settings.project_id or next(filter(None, map(os.environ.get, PROJECTS)), None)
-    found = found or getattr(credentials, "project_id", None)
-    if not found and not (settings.anonymous or os.environ.get(EMULATOR)):
-        try:
-            found = google.auth.default()[1]
-        except DefaultCredentialsError:
-            found = None
-    if not found:
-        raise exc.MissingStorageConfigurationError(
-            "to create a bucket its project must be known: set the option 'project_id' or GOOGLE_CLOUD_PROJECT"
-        )
-    return str(found)
+    if settings.verify is not None:
+        return settings.verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
-def _credentials(settings: GcsSettings, options: Mapping[str, Any], *, emulated: bool) -> Any:
-    """Find who is asking. ``None`` leaves it to the client's own options."""
-    import google.auth
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud.storage import Client
+def transport_of(settings: GcsSettings) -> str:
+    """Return what sends the requests: ``http`` or ``sdk``; nobody is asked.
 
-    if settings.anonymous:
-        return AnonymousCredentials()
-    given = settings.credentials
-    if isinstance(given, Mapping):
-        reference = cast("Mapping[str, Any]", given)
-        if len(reference) == 1 and (name := next(iter(reference))) in ("env", "file"):
-            given = Reference(name, str(reference[name])).read()
-    if isinstance(given, str | Mapping):
-        return _from_info(given, "option 'credentials'", Client.SCOPE)
-    if given is not None:
-        return given
-    if settings.credentials_file:
-        path = os.path.expanduser(settings.credentials_file)
-        try:
-            with open(path, encoding="utf-8") as file:
-                content = file.read()
-        except (OSError, UnicodeError) as error:
-            raise exc.InvalidStorageConfigurationError(
-                f"the credentials file {settings.credentials_file} cannot be read: {error}"
-            ) from error
-        return _from_info(content, f"the credentials file {settings.credentials_file}", Client.SCOPE)
-    if options.get("credentials_file") or options.get("api_key"):
-        return None
-    if emulated:
-        return AnonymousCredentials()
-    # Those of the machine were not meant for any address that a configuration may name.
-    for url in (address(settings), settings.iam_endpoint, os.environ.get(OVERRIDE, "")):
-        require_secure(SERVICE, url, insecure=settings.insecure)
-    return google.auth.default(scopes=Client.SCOPE)[0]
+    :param settings: resolved
+    """
+    if settings.client is not None or set(settings.client_options) - UNDERSTOOD:
+        return "sdk"
+    if settings.transport != "auto":
+        return settings.transport
+    from file_keeper.backend import http
 
+    from .credentials import uses_mutual_tls
 
-def _from_info(given: str | Mapping[str, Any], what: str, scopes: Any) -> Any:
-    """Make credentials of the content of a key file. What it says is secret: no error quotes it."""
-    import warnings
-
-    import google.auth
-    from google.auth import exceptions
-    from google.oauth2 import service_account
-
-    try:
-        info = dict(json.loads(given) if isinstance(given, str) else given)
-    except ValueError:
-        raise exc.InvalidStorageConfigurationError(f"{what} is not the JSON of a key file") from None
-    try:
-        if info.get("type") == "service_account":
-            return service_account.Credentials.from_service_account_info(info, scopes=scopes)
-        with warnings.catch_warnings():
-            # Google warns of files from strangers; this one is the user's own, named by them.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return google.auth.load_credentials_from_dict(info, scopes=scopes)[0]
-    except (exceptions.GoogleAuthError, ValueError) as error:
-        fields = re.findall(r"\b(?:type|client_email|token_uri|private_key|client_id)\b", str(error))
-        hint = f", look at {', '.join(dict.fromkeys(fields))}" if fields else ""
-        raise exc.InvalidStorageConfigurationError(f"{what} is not a key file that Google knows{hint}") from None
+    return "http" if http.is_supported(None) and not uses_mutual_tls(settings) else "sdk"

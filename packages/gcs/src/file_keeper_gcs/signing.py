@@ -1,25 +1,23 @@
 """Signed addresses: V4 signatures with the private key where it is known, else by the IAM Credentials API.
 
-Reference: "V4 signing process"; "Method: serviceAccounts.signBlob".
+Reference: "V4 signing process"; "Canonical requests"; "Method: serviceAccounts.signBlob".
 """
-
-# The SDK has no stubs: what it gives is unknown to the type checker, here only.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUntypedBaseClass=false
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
 import math
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from file_keeper import exc
 from file_keeper.backend import SignAction, SignedRequest, SignOptions
-from google.auth.credentials import AnonymousCredentials, Signing
-from google.auth.transport.requests import Request
 
+from .credentials import AuthRequest
 from .transport import Transport
 
 LONGEST = 7 * 24 * 3600
@@ -29,55 +27,60 @@ METHODS: dict[SignAction, str] = {"upload": "PUT", "part": "PUT", "download": "G
 IAM = "https://iamcredentials.{universe}"
 
 
-class IamSigner(Signing):
+class Signer(Protocol):
+    """Signs as a service account."""
+
+    @property
+    def signer_email(self) -> str:
+        """The account."""
+        ...
+
+    def sign_bytes(self, message: bytes) -> bytes:
+        """Sign with RSA and SHA-256."""
+        ...
+
+
+class IamSigner:
     """Signs as the service account of credentials that hold a token and no key, with one request a signature."""
 
     def __init__(self, transport: Transport, email: str, endpoint: str):
         self._transport = transport
-        self._email = email
+        self.signer_email = email
         self._endpoint = endpoint.rstrip("/")
-
-    @property
-    def signer_email(self) -> str:
-        return self._email
-
-    @property
-    def signer(self) -> Any:
-        return self
 
     def sign_bytes(self, message: bytes) -> bytes:
         """Sign with RSA and SHA-256, at Google's."""
-        account = quote(self._email, safe="@")
+        account = quote(self.signer_email, safe="@")
         answer = self._transport.exchange(
             "signBlob",
             "POST",
             f"{self._endpoint}/v1/projects/-/serviceAccounts/{account}:signBlob",
             headers={"Content-Type": "application/json"},
-            body=b'{"payload": "%s"}' % base64.b64encode(message),
+            body=(b'{"payload": "%s"}' % base64.b64encode(message),),
         )[1]
         return base64.b64decode(answer["signedBlob"])
 
 
-def signer_of(transport: Transport, endpoint: str) -> Any:
-    """Return credentials that can sign: those of the client if they have a key, else one that asks IAM.
+def signer_of(transport: Transport, endpoint: str) -> Signer:
+    """Return credentials that can sign: those of the storage if they have a key, else one that asks IAM.
 
     :raises UnsupportedOperationError: when there is no service account that could sign
     """
-    credentials: Any = transport.credentials
-    if issubclass(type(credentials), Signing) and getattr(credentials, "signer_email", None):
+    credentials = transport.credentials
+    if hasattr(credentials, "sign_bytes") and getattr(credentials, "signer_email", None):
         return credentials
     email = getattr(credentials, "service_account_email", "") or ""
     if email == "default":
         # Of a machine of Google's: who it is, its metadata server tells with the first token.
-        credentials.refresh(Request())
+        with contextlib.closing(AuthRequest(transport.timeout)) as request:
+            credentials.refresh(request)
         email = credentials.service_account_email
-    if "@" not in email or isinstance(credentials, AnonymousCredentials):
+    if "@" not in email:
         raise exc.UnsupportedOperationError(
             "links are signed by a service account, and these credentials are of none: use its key file "
             "('credentials_file'), or credentials that impersonate one"
         )
-    universe = getattr(transport.client, "universe_domain", "") or "googleapis.com"
-    return IamSigner(transport, email, endpoint or IAM.format(universe=universe))
+    return IamSigner(transport, email, endpoint or IAM.format(universe=transport.sender.universe))
 
 
 def sign(
@@ -101,23 +104,53 @@ def sign(
         headers["x-goog-content-length-range"] = f"0,{options.max_size}"
     address = (public or transport.base).rstrip("/")
     host = signed_host(transport.base, address)
-    parts = urlsplit(address)
-    url: str = (
-        transport.client.bucket(transport.bucket)
-        .blob(key)
-        .generate_signed_url(
-            version="v4",
-            expiration=timedelta(seconds=seconds),
-            # What is signed is the path at the service; a prefix of the public address is a proxy's.
-            api_access_endpoint=f"{parts.scheme}://{host}",
-            method=METHODS[action],
-            headers={**headers, "Host": host},
-            response_type=options.content_type or None if action == "download" else None,
-            response_disposition=options.disposition or None if action == "download" else None,
-            credentials=signer_of(transport, iam),
-        )
+    query: dict[str, str] = {}
+    if action == "download":
+        if options.content_type:
+            query["response-content-type"] = options.content_type
+        if options.disposition:
+            query["response-content-disposition"] = options.disposition
+    # What is signed is the path at the service; a prefix of the public address is a proxy's.
+    path = f"/{quote(transport.bucket, safe='')}/{quote(key, safe='/~')}"
+    signed = query_of(
+        signer_of(transport, iam), METHODS[action], path, query, {**headers, "Host": host}, seconds, datetime.now(UTC)
     )
-    return SignedRequest(address + url.removeprefix(f"{parts.scheme}://{host}"), METHODS[action], headers)
+    return SignedRequest(f"{address}{path}?{signed}", METHODS[action], headers)
+
+
+def query_of(
+    signer: Signer,
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    seconds: int,
+    now: datetime,
+) -> str:
+    """Return the query of a signed address.
+
+    :param path: encoded as it is sent
+    :param query: of the request itself
+    :param headers: that the request must have, ``Host`` among them
+    :param seconds: that it is valid from `now`, which is in UTC
+    """
+    lines = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
+    names = ";".join(sorted(lines))
+    scope = f"{now:%Y%m%d}/auto/storage/goog4_request"
+    whole = {
+        **query,
+        "X-Goog-Algorithm": "GOOG4-RSA-SHA256",
+        "X-Goog-Credential": f"{signer.signer_email}/{scope}",
+        "X-Goog-Date": f"{now:%Y%m%dT%H%M%SZ}",
+        "X-Goog-Expires": str(seconds),
+        "X-Goog-SignedHeaders": names,
+    }
+    sent = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(whole.items()))
+    told = "".join(f"{name}:{lines[name]}\n" for name in sorted(lines))
+    canonical = f"{method}\n{path}\n{sent}\n{told}\n{names}\nUNSIGNED-PAYLOAD"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    message = f"GOOG4-RSA-SHA256\n{now:%Y%m%dT%H%M%SZ}\n{scope}\n{digest}"
+    return f"{sent}&X-Goog-Signature={signer.sign_bytes(message.encode()).hex()}"
 
 
 def signed_host(endpoint: str, public: str) -> str:

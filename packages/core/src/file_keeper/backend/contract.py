@@ -169,8 +169,10 @@ class ObjectInfo:
     bucket: str = ""
 
 
-Row: TypeAlias = tuple[str, int, str, datetime | None]
-"""An object in a listing: its key, size, etag and time, as in :class:`ObjectInfo`."""
+Row: TypeAlias = tuple[str, int, str, datetime | None] | tuple[str, int, str, datetime | None, str, tuple[str, str]]
+"""An object in a listing: its key, size, etag and time, as in :class:`ObjectInfo`. Where the listing tells more, also
+its content type, and one hash of the whole content (lower-case hex) with its algorithm, both ``""`` where it has
+none: of several the one that the settings ask for (``hashing_algorithm``), else md5."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

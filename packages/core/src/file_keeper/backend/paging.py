@@ -147,8 +147,12 @@ def cut_pages(
 
 def info_of_row(row: Row) -> ObjectInfo:
     """Return the record of a row of a listing."""
-    key, size, etag, modified = row
-    return ObjectInfo(key=key, size=size, etag=etag, modified=modified)
+    if len(row) == 4:
+        key, size, etag, modified = row
+        return ObjectInfo(key=key, size=size, etag=etag, modified=modified)
+    key, size, etag, modified, content_type, (value, algorithm) = row
+    digests = {algorithm: value} if value else {}
+    return ObjectInfo(key=key, size=size, content_type=content_type, etag=etag, modified=modified, digests=digests)
 
 
 def entries_of(pages: Iterable[Page]) -> Iterator[ObjectInfo | Prefix]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from .. import attributes, exc
 from ..backend import (
@@ -66,7 +66,8 @@ class Listed(Base):
 
     def _shown(self, location: str, entry: Entry) -> FileData | str:
         if isinstance(entry, tuple):
-            return listed(location, *entry[1:])
+            details: Any = entry[1:]
+            return listed(location, *details)
         if isinstance(entry, Prefix):
             return location
         return attributes.describe(entry, location, self.settings.hashing_algorithm)
