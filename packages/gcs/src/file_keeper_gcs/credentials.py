@@ -114,9 +114,9 @@ def _from_info(given: str | Mapping[str, Any], what: str) -> Any:
 
 
 def prepare(found: Any, options: Mapping[str, Any]) -> Any:
-    """Return credentials as the SDK's client would use them: with its scopes, and those of its options that concern
-    them; ``None`` for those that are anonymous.
+    """Return credentials as the SDK's client would use them: with its scopes, and its options that concern them.
 
+    :return: ``None`` for those that are anonymous
     :raises InvalidStorageConfigurationError: for another object, or credentials of another universe
     """
     universe = options.get("universe_domain") or "googleapis.com"
