@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .counting import Counting
     from .faults import Faulty
+    from .servers import Server
 
 pytest.register_assert_rewrite("file_keeper_testing.conformance")
 
@@ -75,3 +76,35 @@ def request_counter() -> Callable[[Storage], tuple[Storage, Counting]]:
     from .counting import counted
 
     return counted
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """Run a server of S3 (moto): `s3_server.url`, and `s3_server.settings()` for a storage in a new bucket."""
+    yield from _running("s3", "moto", "file-keeper-testing[s3]")
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[Server]:
+    """Run a server of Google Cloud Storage (gcp-storage-emulator, which ignores preconditions)."""
+    yield from _running("gcs", "gcp_storage_emulator", "file-keeper-testing[gcs]")
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[Server]:
+    """Run a server of Azure Blob Storage: Azurite, where its command is on the path; skipped where it is not."""
+    from . import servers
+
+    try:
+        with servers.azure() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def _running(kind: str, module: str, extra: str) -> Iterator[Server]:
+    pytest.importorskip(module, reason=f"needs {extra}")
+    from . import servers
+
+    with getattr(servers, kind)() as server:
+        yield server
