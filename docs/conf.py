@@ -29,7 +29,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(ReadableBuffer|WriteableBuffer)"),
     ("py:.*", r"(Settings|Storage\.upload|FileData\.etag)"),  # short names that one page resolves and another does not
     ("py:.*", r"(.*\.)?(T|T_co|E|U|P|K|V|S|_T)"),
-    ("py:class", r"file_keeper\.(bulk|config|options|references|storage|aio|backend|reading)\..*"),
+    ("py:class", r"file_keeper\.(bulk|config|resilience|options|references|storage|aio|backend|reading)\..*"),
     ("py:func", r"file_keeper\.config\..*"),
     ("py:class", r"file_keeper_testing\.conformance\..*"),
 ]

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def s3() -> Iterator[Server]:
+def s3() -> Generator[Server]:
     """Start moto's server of S3; needs ``file-keeper-testing[s3]``.
 
     It forgives: any credentials and signature, checksums it does not know, part sizes when completing. Conditions of
@@ -58,7 +58,7 @@ def s3() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def gcs() -> Iterator[Server]:
+def gcs() -> Generator[Server]:
     """Start gcp-storage-emulator; needs ``file-keeper-testing[gcs]``.
 
     It forgives much: **every precondition is ignored**, so that two writers both win here as they never do on the
@@ -76,7 +76,7 @@ def gcs() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def azure() -> Iterator[Server]:
+def azure() -> Generator[Server]:
     """Start Azurite, whose command `azurite-blob` must be on the path (``npm install -g azurite``).
 
     It forgives: names of containers and tiers, some combinations of headers. Conditions are kept.
