@@ -103,6 +103,10 @@ class AsyncStorage:
         """Return whether the ``..._synthetic`` way of `capability` works from here to `destination`."""
         return self.storage.supports_synthetic(capability, _sync(destination))
 
+    def copies_to(self, destination: Storage | AsyncStorage) -> bool:
+        """Return whether the provider copies from here to `destination`; see :meth:`Storage.copies_to`."""
+        return self.storage.copies_to(_sync(destination))
+
     def with_options(self, **changes: Any) -> AsyncStorage:
         """Return the same storage with other options; see :meth:`Storage.with_options`."""
         return self.storage.with_options(**changes).aio
