@@ -54,6 +54,10 @@ SYNCHRONOUS = {
     "supports_synthetic",
     "full_path",
     "incoming",
+    "copies_to",
+    "with_options",
+    "subscribe",
+    "circuit",
 }
 OWN = {"aclose", "storage"}
 NOT_THERE = {"aio", "wrapped"}

@@ -425,6 +425,26 @@ def test_threads_have_ids_of_their_own(told: tuple[Storage, Failing, list[Event]
     assert all(len(names) == 1 for names in by_id.values())
 
 
+def test_the_asynchronous_face_is_watched_too() -> None:
+    import asyncio
+
+    storage = make_storage("s", {"type": "memory", "circuit_breaker": True})
+    events: list[Event] = []
+
+    async def work() -> None:
+        storage.aio.subscribe(events.append)
+        await storage.aio.upload("a", b"12")
+        async with storage.aio.open("b", "wb") as file:
+            await file.write(b"345")
+        assert [entry async for entry in storage.aio.scan()] == ["a", "b"]
+        assert await storage.aio.with_options(deadline=5).content("a") == b"12"
+        assert storage.aio.circuit is storage.circuit
+
+    asyncio.run(work())
+    ended = [(event.operation, event.sent, event.received) for event in events if event.kind == "operation"]
+    assert ended == [("upload", 2, 0), ("open", 3, 0), ("scan", 0, 0), ("content", 0, 2)]
+
+
 def test_the_double_itself_is_sound() -> None:
     storage, _ = double(PARTS)
     assert storage.upload("a", BODY).size == len(BODY)
