@@ -442,7 +442,7 @@ def test_the_asynchronous_face_is_watched_too() -> None:
 
     asyncio.run(work())
     ended = [(event.operation, event.sent, event.received) for event in events if event.kind == "operation"]
-    assert ended == [("upload", 2, 0), ("open", 3, 0), ("scan", 0, 0), ("content", 0, 2)]
+    assert ended == [("upload", 2, 0), ("upload", 3, 0), ("scan", 0, 0), ("content", 0, 2)]
 
 
 def test_the_double_itself_is_sound() -> None:
