@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 
 MILLION = textwrap.dedent(
     """
-    import collections, json, resource, sys, time
+    import collections, json, resource, sys
     from datetime import UTC, datetime
     import file_keeper as fk
     from file_keeper import exc
@@ -90,7 +90,7 @@ MILLION = textwrap.dedent(
     report = fk.sync(source, target, delete=True, compare="size", journal=sys.argv[2])
     print(json.dumps({
         **report.as_dict(), "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "first": target.backend.first,
-        "seconds": time.monotonic() - BEGAN, "source": source.backend.calls, "target": target.backend.calls,
+        "source": source.backend.calls, "target": target.backend.calls,
     }))
     """
 )
