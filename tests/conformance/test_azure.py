@@ -5,8 +5,21 @@ from typing import Any, ClassVar
 import pytest
 from emulators.azure import AzuriteServer
 from file_keeper_testing import Conformance
+from file_keeper_testing.conformance.listing import Listing
+from file_keeper_testing.conformance.multipart import Multipart
+from file_keeper_testing.conformance.read import Read
 
 MiB = 1 << 20
+
+
+def settings_on(server: AzuriteServer, page: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The settings of a fresh container, listed in pages of so many blobs."""
+    monkeypatch.setattr("file_keeper_azure.backend.PAGE", page)
+    return {
+        "type": "file_keeper:azure",
+        "bucket": server.new_bucket(),
+        "connection_string": server.connection_string,
+    }
 
 
 class TestAzure(Conformance):
@@ -23,19 +36,23 @@ class TestAzure(Conformance):
         "with If-None-Match: * (and for none in Put Block List); tests/azure/test_storage.py tries the rest of it",
     }
 
-    transport = "http"
-
     @pytest.fixture
     def storage_settings(self, azurite_server: AzuriteServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-        monkeypatch.setattr("file_keeper_azure.backend.PAGE", self.page)
-        return {
-            "type": "file_keeper:azure",
-            "bucket": azurite_server.new_bucket(),
-            "connection_string": azurite_server.connection_string,
-            "transport": self.transport,
-        }
+        return {**settings_on(azurite_server, self.page, monkeypatch), "transport": "http"}
 
 
 @pytest.mark.full
-class TestAzureBySdk(TestAzure):
-    transport = "sdk"
+class TestAzureBySdk(Read, Listing, Multipart):
+    """By the pipeline of the SDK: what differs is who sends, and what its answers are."""
+
+    refused_characters = TestAzure.refused_characters
+    refused_endings = TestAzure.refused_endings
+    page = TestAzure.page
+    many = TestAzure.many
+    content_size = TestAzure.content_size
+    stream_size = TestAzure.stream_size
+    emulator_gaps: ClassVar = TestAzure.emulator_gaps
+
+    @pytest.fixture
+    def storage_settings(self, azurite_server: AzuriteServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        return {**settings_on(azurite_server, self.page, monkeypatch), "transport": "sdk"}

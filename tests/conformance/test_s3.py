@@ -76,8 +76,8 @@ class TestMotoOverTls(Short, Create, Read):
 
 
 @pytest.mark.full
-class TestMotoBySDK(Short, Conformance):
-    """By botocore's client, which ``transport: sdk`` asks for."""
+class TestMotoBySDK(Short, Read, Listing, Multipart):
+    """By botocore's client, which ``transport: sdk`` asks for: what differs is who sends, and what its answers are."""
 
     emulator_gaps: ClassVar[dict[str, str]] = BEGAN | FORGIVES
 

@@ -47,9 +47,15 @@ def hooked(double: GcsDouble) -> Iterator[HookedProxy]:
         yield front
 
 
+BY_SDK = ("test_verbs", "test_faults", "test_client", "test_transport")
+"""The files whose tests are tried with both senders: requests and answers, credentials, faults."""
+
+
 @pytest.fixture(params=["auto", pytest.param("sdk", marks=pytest.mark.full)])
 def transport(request: pytest.FixtureRequest) -> str:
     """What storages and backends are made with: our own client, which "auto" means here, or the SDK's session."""
+    if request.param == "sdk" and request.module.__name__.rpartition(".")[2] not in BY_SDK:
+        pytest.skip("what differs by the SDK is tried in other files")
     return request.param
 
 

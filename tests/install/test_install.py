@@ -109,7 +109,7 @@ def test_each_extra_and_all(wheels: dict[str, Path], servers: list[str], tmp_pat
         here = Environment(tmp_path / (extra or "core"), wheels, wanted)
         backends = {"": (), "all": BACKENDS}.get(extra, (extra,))
         found = here.look()
-        assert found["adapters"] == sorted(f"file_keeper:{kind}" for kind in ("memory", "null", *backends))
+        assert found["adapters"] == sorted(f"file_keeper:{kind}" for kind in ("memory", "null", "fallback", *backends))
         assert set(found["origins"]) == {"file-keeper-core", *(f"file-keeper-{kind}" for kind in backends)}
         kinds = [kind for kind in KINDS if kind == "memory" or kind in backends]
         told = here.swap(kinds, servers)
