@@ -28,7 +28,7 @@ def make_backend() -> Iterator[Callable[..., AzureBackend]]:
         yield make
 
 
-BY_SDK = ("test_verbs", "test_errors", "test_lost", "test_answers")
+BY_SDK = ("test_verbs", "test_errors")
 """The files whose tests are tried with both senders: requests and answers, credentials, faults."""
 
 

@@ -5,8 +5,6 @@ from typing import Any, ClassVar
 import pytest
 from emulators.azure import AzuriteServer
 from file_keeper_testing import Conformance
-from file_keeper_testing.conformance.listing import Listing
-from file_keeper_testing.conformance.multipart import Multipart
 from file_keeper_testing.conformance.read import Read
 
 MiB = 1 << 20
@@ -42,7 +40,7 @@ class TestAzure(Conformance):
 
 
 @pytest.mark.full
-class TestAzureBySdk(Read, Listing, Multipart):
+class TestAzureBySdk(Read):
     """By the pipeline of the SDK: what differs is who sends, and what its answers are."""
 
     refused_characters = TestAzure.refused_characters

@@ -11,7 +11,6 @@ from emulators.gcs_double import GcsDouble
 from emulators.gcs_double.fixtures import gcs_double_server  # noqa: F401 - a fixture
 from file_keeper_testing import Conformance
 from file_keeper_testing.conformance.listing import Listing
-from file_keeper_testing.conformance.multipart import Multipart
 from file_keeper_testing.conformance.read import Read
 
 
@@ -43,7 +42,7 @@ class TestDouble(Conformance):
 
 
 @pytest.mark.full
-class TestDoubleBySdk(Read, Listing, Multipart):
+class TestDoubleBySdk(Read, Listing):
     """By the session of the SDK: what differs is who sends, and what its answers are."""
 
     @pytest.fixture

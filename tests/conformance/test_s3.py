@@ -76,7 +76,7 @@ class TestMotoOverTls(Short, Create, Read):
 
 
 @pytest.mark.full
-class TestMotoBySDK(Short, Read, Listing, Multipart):
+class TestMotoBySDK(Short, Read, Listing):
     """By botocore's client, which ``transport: sdk`` asks for: what differs is who sends, and what its answers are."""
 
     emulator_gaps: ClassVar[dict[str, str]] = BEGAN | FORGIVES

@@ -47,7 +47,7 @@ def hooked(double: GcsDouble) -> Iterator[HookedProxy]:
         yield front
 
 
-BY_SDK = ("test_verbs", "test_faults", "test_client", "test_transport")
+BY_SDK = ("test_verbs", "test_client", "test_transport")
 """The files whose tests are tried with both senders: requests and answers, credentials, faults."""
 
 
