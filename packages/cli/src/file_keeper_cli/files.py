@@ -192,7 +192,7 @@ def _only_for_many(*options: object) -> None:
 
 
 def _would(session: Session, source: str, target: str) -> None:
-    """Tell what a dry run would do with one file."""
+    """Print what a dry run would do with one file."""
     session.output.record({"source": source, "target": target, "dry_run": True}, f"would copy {source} -> {target}")
 
 
@@ -460,7 +460,7 @@ def rm(
 
 
 def _preview(session: Session, files: list[str], recursive: bool, glob: str) -> None:
-    """Tell what would be removed."""
+    """Print what would be removed."""
     count = 0
     for address, _ in expand(session, files, recursive=recursive, glob=glob):
         count += 1

@@ -78,7 +78,7 @@ class Reply:
         return found
 
     def close(self) -> None:
-        """Give the connection back, or close it."""
+        """Return the connection to its pool, or close it."""
         self.stream.close()
 
 

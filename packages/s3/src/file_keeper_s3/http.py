@@ -94,7 +94,7 @@ class HTTPSender:
                 path,
                 asked.query,
                 headers,
-                self._payload(place, headers, body),
+                self._payload(place, body),
             )
         again = operation.again and not (
             operation.method != "GET" and ("If-Match" in headers or "If-None-Match" in headers)
@@ -110,11 +110,11 @@ class HTTPSender:
         )
         return self._judged(operation, place, response)
 
-    def _payload(self, place: Place, headers: Mapping[str, str], body: Buffer | None) -> str:
+    def _payload(self, place: Place, body: Buffer | None) -> str:
         if body is None or not len(body):
             return EMPTY
         if place.origin.secure and not self._signs_bodies:
-            # Every body has a checksum, which is signed, and nobody on the way can change both.
+            # As botocore is told to: TLS protects it on the way, and content has a checksum that is signed.
             return UNSIGNED
         return hashlib.sha256(body).hexdigest()
 
@@ -127,13 +127,11 @@ class HTTPSender:
         if status < 300:
             if operation.name == "GetObject":
                 return Reply(status, headers, body=response)
-            if not operation.xml:
-                if response.length != 0 and response.content(ERROR_MAX) and "html" in headers.get("content-type", ""):
-                    raise stranger(self._service(place), operation.name, status, headers, "it is a page for people")
-                return Reply(status, headers)
-            content = response.content(LISTING_MAX)
-            if "html" in headers.get("content-type", "") and content:
+            content = response.content(LISTING_MAX if operation.xml else ERROR_MAX) if response.length != 0 else b""
+            if content and "html" in headers.get("content-type", ""):
                 raise stranger(self._service(place), operation.name, status, headers, "it is a page for people")
+            if not operation.xml:
+                return Reply(status, headers)
             if _ERROR.match(content):
                 # API Reference, CopyObject and CompleteMultipartUpload: a failure after the head was sent.
                 return self._refusal(operation, place, 500, "", headers, content)
@@ -250,7 +248,7 @@ class HTTPSender:
         self._place = self._find_credentials = None
 
     def close(self) -> None:
-        """Give the connections back: the last storage that shares them closes them."""
+        """Return the connections: the last storage that shares them closes them."""
         with self._lock:
             client, self._client = self._client, None
             self._place = self._find_credentials = None

@@ -70,7 +70,7 @@ class Transport:
             self._sender.after_fork()
 
     def close(self) -> None:
-        """Give back what was made here."""
+        """Close what was made here."""
         with self._lock:
             sender, self._sender, self._address = self._sender, None, ""
         if sender is not None:

@@ -77,7 +77,7 @@ class Watch:
         return end
 
     def tell(self, event: Event) -> None:
-        """Tell whoever listens. One that fails is logged once, and breaks nothing."""
+        """Call whoever listens. One that fails is logged once, and breaks nothing."""
         token = _current.set(_MUTE)
         try:
             for callback in tuple(self.callbacks):
