@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from .. import exc
+from .. import ending, exc
 from ..calls import Call, CallCancelled
 from ..outcomes import BatchProgress, Outcome
 from ..types import OnBatchProgress
@@ -169,6 +170,7 @@ class Batch(Generic[T]):
         self._stop = stop
         self._account = _Account(total, progress)
         self._wake = wake
+        ending.remember(self)
 
     # -- told by the threads ----------------------------------------------------------------------------------------
 
@@ -301,10 +303,28 @@ class Batch(Generic[T]):
 
     def cancel(self) -> list[Future[Any]]:
         """Cancel everything in flight; return what is not over yet."""
+        if sys.is_finalizing():  # threads stand still for ever, perhaps with a lock; it was abandoned before
+            return []
         items = [*self._items, *self._dropped]
         for item in items:
             self._cancel(item)
         return [item.future for item in items if item.future is not None and not item.future.done()]
+
+    def abandon(self) -> Future[Any] | None:
+        """Cancel, at the end of the interpreter; return what is done when nothing is in flight any more."""
+        self._stopped = True
+        left = self.cancel()
+        over: Future[Any] = Future()
+        waited = set(left)
+
+        def one(future: Future[Any]) -> None:
+            waited.discard(future)
+            if not waited and not over.done():
+                over.set_result(None)
+
+        for future in left:
+            future.add_done_callback(one)
+        return over if left else None
 
     def _cancel(self, item: Item[T]) -> None:
         item.cancel()
