@@ -177,7 +177,7 @@ def test_something_else_has_our_name(link: bool, backend: FsBackend, root: Path)
     assert content(backend, "theirs") == b"content"
     assert told(backend.head("theirs")) == NOTHING
     with pytest.raises(exc.StorageError, match="the name is ours"):
-        backend.put("mine", b"x", NEW)
+        backend.put("mine", b"x", PLAIN)
     if backend._kind is Directory:
         assert backend.delete("theirs")
     else:

@@ -302,9 +302,45 @@ class TestRoot:
                 yield memoryview(b"x")
                 shutil.rmtree(root / "a")
 
-        error = translated(backend, lambda: backend.put("a/b", Removing(b"", 0), NEW))
+        error = translated(backend, lambda: backend.put("a/b", Removing(b"", 0), PLAIN))
         assert type(error) is exc.StorageError
         assert list(root.iterdir()) == []
+
+    @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="Linux has files without a name")
+    def test_what_has_no_name_yet_finds_its_directory_again(self, root: Path) -> None:
+        # Who removes the last other file of a directory removes the directory: nothing staged keeps it.
+        backend = build(root)
+
+        class Pruning(Chunks):
+            def __iter__(self) -> Iterator[memoryview]:
+                yield memoryview(b"x")
+                (root / "a").rmdir()
+
+        backend.put("a/b", Pruning(b"", 0), NEW)
+        assert content(backend, "a/b") == b"x"
+
+    @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="Linux has files without a name")
+    def test_a_file_system_that_names_no_nameless_file(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        real, refused = os.link, 0
+
+        def link(source: Any, target: Any, **more: Any) -> None:
+            nonlocal refused
+            if isinstance(source, str) and source.startswith("/proc/"):
+                refused += 1
+                raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+            real(source, target, **more)
+
+        monkeypatch.setattr(os, "link", link)
+        backend = build(root)
+        options = WriteOptions(content_type="text/x", metadata={"a": "b"}, if_absent=True)
+        for name in ("a", "b"):
+            made = backend.put(name, b"content", options)
+            assert content(backend, name) == b"content"
+            assert backend.head(name) == made
+        assert refused == 1, "it is not tried again"
+        with pytest.raises(exc.ExistingFileError):
+            backend.put("a", b"other", options)
+        assert leftovers(root) == []
 
 
 class TestNames:

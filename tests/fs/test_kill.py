@@ -109,7 +109,7 @@ def test_cleanup_finds_it_all(root: Path) -> None:
             while True:
                 yield b"x" * (1 << 20)
                 print("more", flush=True)
-        storage.upload("m/endless", fk.make_upload(endless()))
+        storage.upload("m/endless", fk.make_upload(endless()), overwrite=True)
         """
     )
     child = subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE)
@@ -142,7 +142,7 @@ def test_the_living_keep_their_staging_file(root: Path, plain: FsBackend) -> Non
             assert build(root).cleanup("", 0) == 0
             yield memoryview(b"second")
 
-    plain.put("a", Slow(), NEW)
+    plain.put("a", Slow(), PLAIN)
     assert content(plain, "a") == b"firstsecond"
     assert leftovers(root) == []
 

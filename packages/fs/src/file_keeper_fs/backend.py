@@ -127,7 +127,7 @@ class FsBackend(Backend[FsSettings]):
         return cut_pages(found, prefix, start_after=start_after, delimiter=delimiter)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
-        with writing(self._tree, key) as place:
+        with writing(self._tree, key, new=options.if_absent) as place:
             digests: Mapping[str, str] = options.digests
             if isinstance(body, bytes | bytearray | memoryview):
                 place.write(body)
@@ -180,7 +180,7 @@ class FsBackend(Backend[FsSettings]):
                 hold.lstat(upload.id)
             except FileNotFoundError as error:
                 raise exc.MissingFileError("there is no such upload") from error
-            with writing(self._tree, upload.key) as place:
+            with writing(self._tree, upload.key, new=options.if_absent) as place:
                 parts.join(place, directory, chosen)
                 info = _publish(place, upload.key, options, options.digests)
             with cleaning.passing(upload.key):  # it is published, whatever becomes of its parts

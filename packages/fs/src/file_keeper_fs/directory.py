@@ -28,6 +28,11 @@ _READ = (
 )
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
+_NAMELESS = (
+    os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_TMPFILE", 0)
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+    else 0
+)
 _NO_LINK = frozenset((errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
 _NO_FLAG = frozenset((errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
 
@@ -137,6 +142,30 @@ class Directory:
         :param mode: its rights at most; the mask of the process takes away from them
         """
         return os.open(raw(name), _CREATE, mode, dir_fd=self.fd)
+
+    def create_nameless(self, mode: int) -> int:
+        """Create a file without a name, which is gone with its last descriptor; -1 where there are none.
+
+        :param mode: as for :meth:`create`
+        :raises FileNotFoundError: when the directory was removed
+        """
+        if not _NAMELESS:
+            return -1
+        try:
+            return os.open(".", _NAMELESS, mode, dir_fd=self.fd)
+        except OSError as error:
+            # Kernels and file systems that do not know the flag see a directory that is to be written.
+            if error.errno in _NO_FLAG | {errno.EISDIR, errno.EACCES, errno.EPERM}:
+                return -1
+            raise
+
+    def link_nameless(self, fd: int, new: str) -> None:
+        """Give a file of :meth:`create_nameless` its name, only if nothing has it.
+
+        :raises FileExistsError: when something has it
+        :raises FileNotFoundError: when the directory was removed
+        """
+        os.link(f"/proc/self/fd/{fd}", raw(new), dst_dir_fd=self.fd, follow_symlinks=True)
 
     def grant(self, fd: int, name: str, mode: int) -> None:
         """Set the rights of an open file."""
@@ -263,6 +292,11 @@ def _find_rename() -> Any:
             raise OSError(number, os.strerror(number))
 
     return rename
+
+
+def cannot_link(error: OSError) -> bool:
+    """Return whether the system says that it gives no second name to a file, or to this one."""
+    return error.errno in _NO_LINK
 
 
 def publish_new(source: Directory, name: str, target: Directory, new: str) -> None:

@@ -24,9 +24,10 @@ from file_keeper.types import Buffer
 from . import rights
 from .attributes import identity
 from .cleaning import DROPPED, ID, META, NEW, holds, meta_of, passing, remove, tidy
+from .copying import copy_range
 from .directory import Directory
 from .listing import modified
-from .place import STAGED, Place, copy_range, writing
+from .place import STAGED, Place, writing
 from .tree import Tree, missing
 
 _TRIES = 100

@@ -1,8 +1,10 @@
 """Where a file is written: staged beside its target, and published there in one step.
 
 What is written is staged in ``.file-keeper`` beside its target, so on the same mount, and gets its name in one step of
-the file system: ``link`` to create, ``rename`` to replace. A writer that must know what it replaces holds the lock of
-the directory alone while it compares and renames; all others share it. So no writer of ours slips in between.
+the file system: ``link`` to create, ``rename`` to replace. What replaces nothing needs no name before, where the system
+has files without one: then nothing is staged, and a kill leaves nothing. A writer that must know what it replaces holds
+the lock of the directory alone while it compares and renames; all others share it. So no writer of ours slips in
+between.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from file_keeper.types import Buffer
 
 from . import attributes, directory, locks, rights
 from .attributes import Record, identity
+from .copying import copy_range
 from .directory import Directory
 from .errors import NO_FILE
 from .tree import Tree, locked, ours, segments_of
@@ -30,7 +33,6 @@ STAGED = "tmp-"
 """What the names of staging files begin with."""
 
 _TRIES = 1000
-_COPY = 8 << 20
 
 
 def is_private(key: str) -> bool:
@@ -44,9 +46,10 @@ def is_private(key: str) -> bool:
 
 
 @contextlib.contextmanager
-def writing(tree: Tree, key: str, *, staging: bool = True) -> Generator[Place]:
+def writing(tree: Tree, key: str, *, staging: bool = True, new: bool = False) -> Generator[Place]:
     """Make the place where a file is to be written, and clean up behind it.
 
+    :param new: it is published with `if_absent`
     :raises LocationError: when there can be no such file
     """
     try:
@@ -62,7 +65,7 @@ def writing(tree: Tree, key: str, *, staging: bool = True) -> Generator[Place]:
             there = min(there, found)
             place = Place(tree, current, name)
             place.private = is_private(key)
-            if staging:
+            if staging and not (new and place.begin_nameless(above)):
                 place.stage()
             break
         except FileNotFoundError as error:
@@ -99,6 +102,8 @@ class Place:
         self.fd = -1
         self._hold: Directory | None = None
         self._staged = ""
+        self._above: Sequence[str] | None = None
+        """The segments of the directory, while what is written has no name."""
         self._sources: list[os.stat_result] = []
         self.private = False
         """What is written is nobody's before it gets its place by a move."""
@@ -115,6 +120,23 @@ class Place:
     def stage(self) -> None:
         """Create the staging file. Its lock tells the living writers from the dead."""
         self.fd, self._staged = _stage(self.hold, self.mode_while_written())
+
+    def begin_nameless(self, above: Sequence[str]) -> bool:
+        """Begin a file that has no name until it is published; ``False`` where there is no such thing.
+
+        :param above: the segments of the directory
+        """
+        mode = rights.mode_while_written((), rights.OWN if self.private else self.tree.file_mode)
+        self.fd = self.directory.create_nameless(mode) if self.tree.nameless else -1
+        if self.fd < 0:
+            return False
+        self._above = above
+        return True
+
+    @property
+    def _beside(self) -> Directory:
+        """The directory of what is written."""
+        return self.hold if self._above is None else self.directory
 
     def mode_while_written(self) -> int:
         """Return the most that what is to become this file may be open to until it is published."""
@@ -136,7 +158,7 @@ class Place:
         mode = os.fstat(self.fd).st_mode & 0o777
         narrow = mode & rights.mode_while_written((source,), None)
         if mode != narrow:
-            self.hold.grant(self.fd, self._staged, narrow)
+            self._beside.grant(self.fd, self._staged, narrow)
 
     def copy(self, fd: int, size: int) -> None:
         """Copy a file from its beginning to the end of the staging file, by the system where it can.
@@ -152,12 +174,12 @@ class Place:
             old, sources = self.like, []
         came_from = (*sources, *filter(None, (old,)))
         wanted = rights.final(st, old, sources, rights.OWN if self.private else self.tree.file_mode)
-        return _grant(self.hold, self.fd, self._staged, wanted, came_from)
+        return _grant(self._beside, self.fd, self._staged, wanted, came_from, st)
 
     def settle_moved(self, where: Directory, fd: int, name: str, old: os.stat_result | None) -> os.stat_result:
         """Set the rights of a file that was written for this place and is moved here."""
         wanted = rights.final(self.hold.lstat(self._staged), old, (), self.tree.file_mode)
-        return _grant(where, fd, name, wanted, (old,) if old is not None else ())
+        return _grant(where, fd, name, wanted, (old,) if old is not None else (), where.lstat(name))
 
     def publish(self, record: Record, *, if_absent: bool, if_match: str) -> os.stat_result:
         """Publish the staged file under its name, with its attributes; return what was published.
@@ -167,6 +189,16 @@ class Place:
         """
         try:
             st, sidecar = self._attach(record)
+            if self._above is not None and sidecar is not None:
+                self.tree.nameless = False
+                st = self._name_staged(record, st)
+            if self._above is not None:
+                # While there is a version that another one compares with, nothing can be created: no lock is needed.
+                st = self._settle(None, st)
+                st = self._create(st, record)
+                if self.tree.fsync:
+                    self.directory.sync()
+                return st
             with locked(self.tree, self.directory, alone=bool(if_match) or sidecar is not None, needed=bool(if_match)):
                 old = None if if_absent else self.current(if_match)
                 st = self._settle(old, st)
@@ -174,7 +206,7 @@ class Place:
                     st = self._put_sidecar(record, st)
                 try:
                     if if_absent:
-                        self._create()
+                        self._create(st)
                     else:
                         self.rename(self.hold, self._staged)
                 except BaseException:
@@ -226,20 +258,63 @@ class Place:
             return False
         return True
 
-    def _create(self) -> None:
+    def _create(self, st: os.stat_result, record: Record | None = None) -> os.stat_result:
+        """Give what is written its name, only if nothing has it; return its status."""
         for _ in range(_TRIES):
             try:
-                directory.publish_new(self.hold, self._staged, self.directory, self.name)
-                return
+                if self._above is not None:
+                    self.directory.link_nameless(self.fd, self.name)
+                else:
+                    directory.publish_new(self.hold, self._staged, self.directory, self.name)
+                return st
             except FileExistsError as error:
                 if self.current() is not None:
                     raise exc.ExistingFileError("there is a file already and overwriting is off") from error
                 # What was there is gone by now, or was an empty directory.
+            except FileNotFoundError:
+                if self._above is None:
+                    raise
+                # Nothing of this writer is in the directory, so whoever removed the last file of it has removed it too.
+                self._find_again(self._above)
             except OSError as error:
+                if record is not None and self._above is not None and directory.cannot_link(error):
+                    self.tree.nameless = False
+                    st = self._name_staged(record, st)
+                    continue
                 if error.errno in NO_FILE - {errno.ENOENT}:
                     raise exc.LocationError((error.strerror or "").lower()) from error
                 raise
         raise exc.ConnectionError("the file keeps appearing and vanishing", code="EEXIST", retryable=True)
+
+    def _find_again(self, above: Sequence[str]) -> None:
+        self.directory.close()
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                self.directory, _ = self.tree.make(above)
+                return
+        raise exc.ConnectionError("the directory keeps vanishing", code="ENOENT", retryable=True)
+
+    def _name_staged(self, record: Record, st: os.stat_result) -> os.stat_result:
+        """Go on with a staged file that has a name: what has none cannot be linked here, or has a sidecar beside it."""
+        assert self._above is not None
+        nameless, above, self.fd, self._above = self.fd, self._above, -1, None
+        try:
+            for _ in range(_TRIES):
+                try:
+                    self.stage()
+                    break
+                except FileNotFoundError:
+                    self._find_again(above)
+            copy_range(nameless, self.fd, st.st_size)
+            self.hold.grant(self.fd, self._staged, st.st_mode & 0o777)
+            made = self.hold.touch(self.fd, self._staged, st.st_mtime_ns)
+            if self.tree.attributes != "none":
+                attributes.write_xattr(self.fd, attributes.encode(record, made), self.tree.attributes)
+            if self.tree.fsync:
+                os.fsync(self.fd)
+            return os.fstat(self.fd)
+        finally:
+            os.close(nameless)
 
     def rename(self, source: Directory, name: str) -> None:
         """Move a file of another directory to the name, replacing what has it."""
@@ -254,7 +329,7 @@ class Place:
 
     def _stamp(self, later: int = 0) -> os.stat_result:
         """Set the time of change to this very nanosecond, so that it names the version; tell of the staged file."""
-        return self.hold.touch(self.fd, self._staged, time.time_ns() + later)
+        return self._beside.touch(self.fd, self._staged, time.time_ns() + later)
 
     def _attach(self, record: Record) -> tuple[os.stat_result, bytes | None]:
         """Set time and attributes of the staged file; return the content of a sidecar where one is needed."""
@@ -340,20 +415,32 @@ class Place:
 
 
 def _grant(
-    where: Directory, fd: int, name: str, wanted: tuple[int, int, int], came_from: Sequence[os.stat_result]
+    where: Directory,
+    fd: int,
+    name: str,
+    wanted: tuple[int, int, int],
+    came_from: Sequence[os.stat_result],
+    now: os.stat_result,
 ) -> os.stat_result:
-    """Set mode, owner and group of an open file, as far as that is allowed; return its status."""
+    """Set mode, owner and group of an open file, as far as that is allowed; return its status.
+
+    :param now: its status before
+    """
+
+    def status() -> os.stat_result:
+        return os.fstat(fd) if fd >= 0 else where.lstat(name)
+
     mode, owner, group = wanted
     for who in ((owner, group), (-1, group)):
         if who != (-1, -1):
             with contextlib.suppress(OSError):
                 where.give(fd, name, *who)
+                now = status()
                 break
-    now = where.lstat(name)
     mode = rights.for_group(mode, now.st_gid, came_from)
     if mode != now.st_mode & 0o777:
         where.grant(fd, name, mode)
-        now = where.lstat(name)
+        now = status()
     return now
 
 
@@ -376,48 +463,3 @@ def _kind(st: os.stat_result) -> str:
     if stat.S_ISDIR(st.st_mode):
         return "a directory with files below it"
     return "a symbolic link" if stat.S_ISLNK(st.st_mode) else "not a regular file"
-
-
-def copy_range(source: int, target: int, size: int) -> None:
-    """Copy the first `size` bytes of an open file to the end of another: shared or in the kernel where it can be.
-
-    :raises ChangedFileError: when the source ends earlier
-    """
-    done = 0
-    by_kernel = hasattr(os, "copy_file_range")
-    buffer: memoryview | None = None
-    while done < size:
-        if by_kernel:
-            try:
-                count = os.copy_file_range(source, target, min(size - done, 1 << 30), offset_src=done)
-            except OSError as error:
-                if error.errno not in _NO_COPY:
-                    raise
-                count = 0
-            # Some file systems say 0 of what they cannot copy this way.
-            by_kernel = count > 0
-            done += count
-            continue
-        if buffer is None:
-            buffer = memoryview(bytearray(min(_COPY, size - done)))
-        os.lseek(source, done, os.SEEK_SET)
-        count = _read_into(source, buffer[: size - done])
-        if not count:
-            raise exc.ChangedFileError("the file became shorter while it was copied")
-        view = buffer[:count]
-        while len(view):
-            view = view[os.write(target, view) :]
-        done += count
-
-
-def _read_into(source: int, buffer: memoryview) -> int:
-    if hasattr(os, "readv"):
-        return os.readv(source, [buffer])
-    data = os.read(source, len(buffer))
-    buffer[: len(data)] = data
-    return len(data)
-
-
-_NO_COPY = frozenset(
-    (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM, errno.ETXTBSY)
-)

@@ -132,6 +132,9 @@ class PortableDirectory(Directory):
             return found[0]
         raise no_such(name)
 
+    def create_nameless(self, mode: int) -> int:
+        return -1
+
     def grant(self, fd: int, name: str, mode: int) -> None:
         if sys.platform != "win32":  # there the rights of the directory hold
             os.chmod(self._to(name), mode)

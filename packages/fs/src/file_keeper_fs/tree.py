@@ -59,6 +59,8 @@ class Tree:
         self.file_mode = mode_of(settings.file_mode)
         self.directory_mode = mode_of(settings.directory_mode)
         self.kind = kind
+        self.nameless = settings.attributes != "sidecar"
+        """Whether new files are written without a name first; a sidecar needs the name of its file."""
 
     def root(self) -> Directory:
         """Open the storage's directory.
