@@ -142,6 +142,9 @@ class Settings:
     absolute_path: ClassVar[bool] = False
     """Whether ``path`` may be absolute (fs)."""
 
+    bucket_arns: ClassVar[bool] = False
+    """Whether ``bucket`` may be the ARN of something that stands for one (S3)."""
+
     @classmethod
     def options(cls) -> dict[str, Option]:
         """Return the options by name."""
@@ -321,7 +324,8 @@ def _checked(settings: S) -> S:
     path = settings.path
     if not (settings.absolute_path and (path.startswith(("/", "~")) or os.path.splitdrive(path)[0])):
         changes["path"] = normalize_path(path)
-    if isinstance(settings.bucket, str) and settings.bucket:
+    arn = settings.bucket_arns and str(settings.bucket).startswith("arn:")
+    if isinstance(settings.bucket, str) and settings.bucket and not arn:
         bucket = normalize_path(settings.bucket, "bucket")
         if "/" in settings.bucket:
             raise exc.InvalidStorageConfigurationError(

@@ -45,7 +45,10 @@ from .tags import Tags
 from .transport import Transport
 
 GiB = 1 << 30
-_RIGHTS = ("key", "secret", "session_token", "profile", "endpoint", "config", "client", "anonymous", "proxies")
+_RIGHTS = (
+    "key", "secret", "session_token", "profile", "endpoint", "config", "client", "anonymous", "proxies", "role_arn",
+    "external_id", "web_identity_token_file", "expected_bucket_owner", "sse_customer_key", "requester_pays", "verify",
+)  # fmt: skip
 """Options that two buckets have in common which one CopyObject can reach."""
 
 DELETE_MAX = 1000
@@ -104,6 +107,15 @@ class S3Backend(Backend[S3Settings]):
     def transport(self) -> str:
         """Which sender is used: ``"http"``, our own, or ``"sdk"``, botocore's."""
         return self._transport.kind
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        settings, verbs = self.settings, super().verbs
+        if settings.sse_customer_key:
+            verbs -= {"sign", "url"}  # a link would have to hold the key
+        if settings.requester_pays:
+            verbs -= {"url"}  # nobody can be charged for it
+        return verbs
 
     @property
     def endpoint(self) -> Endpoint:
@@ -205,7 +217,8 @@ class S3Backend(Backend[S3Settings]):
     def sign(self, action: SignAction, key: str, options: SignOptions) -> SignedRequest:
         if options.if_absent and self.endpoint.condition_known("put") == "":
             raise exc.UnsupportedOperationError("the service does not decide If-None-Match: a link cannot ask for it")
-        return sign(self._clients, self.bucket, storing(self.settings), action, key, options)
+        # Of the settings with their references read.
+        return sign(self._clients, self.bucket, storing(self._clients.settings), action, key, options)
 
     def url(self, key: str) -> str:
         return url(self._clients, self.bucket, key)

@@ -140,6 +140,7 @@ class Copies:
         if options.if_absent and source.size and self._only_parts_are_conditional():
             return self.assemble(key, plan([source]), _with_md5(source, options), source=source)
         params = attributes(options, self._settings) | self._objects.conditions("copy", key, options)
+        params.pop("Tagging", None)  # a copy has the tags of its source
         if (algorithm := self._settings.hashing_algorithm) in self._backend.limits.put_digests:
             params["ChecksumAlgorithm"] = algorithm.upper()  # else the copy has that of its source
         try:
@@ -199,6 +200,7 @@ class Copies:
         params = attributes(options, self._settings)
         algorithm = ""
         if source is not None:
+            params.pop("Tagging", None)
             if source.noted and not source.bucket and (tags := self._tags.read(source.key)):
                 params["Tagging"] = urlencode(tags)
             if self._endpoint.checksums.native:

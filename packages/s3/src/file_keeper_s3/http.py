@@ -15,7 +15,7 @@ from file_keeper.backend.http import Client, Config, Origin, Response, acquire, 
 from file_keeper.types import Buffer
 
 from . import xml
-from .operations import Operation, Request, encoded, request_of
+from .operations import Operation, Request, encoded, encoded_bucket, request_of
 from .reply import Refusal, Reply
 from .sdk import Clients
 from .settings import S3Settings, is_aws, service_at
@@ -55,6 +55,8 @@ class HTTPSender:
     def __init__(self, clients: Clients, bucket: str):
         self._clients = clients
         self._bucket = bucket
+        agent = clients.settings.user_agent
+        self._agent = f"{_AGENT} {agent}" if agent else _AGENT
         self._lock = threading.Lock()
         self._signer = Signer()
         self._client: Client | None = None
@@ -82,7 +84,7 @@ class HTTPSender:
     def _sent(self, asked: Request, place: Place) -> Reply | Refusal:
         operation = asked.operation
         path = place.base + encoded(asked.key) if asked.key else place.root
-        headers = {**asked.headers, "Accept-Encoding": "identity", "User-Agent": _AGENT}
+        headers = {**asked.headers, "Accept-Encoding": "identity", "User-Agent": self._agent}
         body: Buffer | None = asked.body
         find = self._find_credentials or self._make_credentials()
         if (credentials := find()) is not None:
@@ -190,7 +192,7 @@ class HTTPSender:
         parts = urlsplit(endpoint)
         if addressing == "virtual" and not _is_address(parts.hostname or ""):
             return parts._replace(netloc=f"{self._bucket}.{parts.netloc}").geturl()
-        return f"{endpoint.rstrip('/')}/{self._bucket}"
+        return f"{endpoint.rstrip('/')}/{encoded_bucket(self._bucket)}"
 
     def _other_region(self, refusal: Refusal, asked: Request, place: Place) -> str:
         """Return the region that a refusal says the bucket is in, ``""`` when it is about something else."""
@@ -220,7 +222,7 @@ class HTTPSender:
         settings = self._clients.settings
         if settings.anonymous:
             found: Callable[[], Credentials | None] = lambda: None  # noqa: E731
-        elif settings.key:
+        elif settings.key and not settings.role_arn:
             fixed = Credentials(settings.key, settings.secret, settings.session_token)
             found = lambda: fixed  # noqa: E731
         else:

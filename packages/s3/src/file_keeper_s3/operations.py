@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -75,6 +75,16 @@ _HEADERS: Mapping[str, str] = {
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "StorageClass": "x-amz-storage-class",
+    "ACL": "x-amz-acl",
+    "RequestPayer": "x-amz-request-payer",
+    "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
+    "ExpectedSourceBucketOwner": "x-amz-source-expected-bucket-owner",
+    "SSECustomerAlgorithm": "x-amz-server-side-encryption-customer-algorithm",
+    "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
+    "SSECustomerKeyMD5": "x-amz-server-side-encryption-customer-key-MD5",
+    "CopySourceSSECustomerAlgorithm": "x-amz-copy-source-server-side-encryption-customer-algorithm",
+    "CopySourceSSECustomerKey": "x-amz-copy-source-server-side-encryption-customer-key",
+    "CopySourceSSECustomerKeyMD5": "x-amz-copy-source-server-side-encryption-customer-key-MD5",
 }
 _QUERY: Mapping[str, str] = {
     "ContinuationToken": "continuation-token",
@@ -130,7 +140,7 @@ def request_of(name: str, body: Any, params: Mapping[str, Any]) -> Request:
             for own, text in value.items():
                 headers[f"x-amz-meta-{own}"] = text
         elif param == "CopySource":
-            headers["x-amz-copy-source"] = f"{value['Bucket']}/{encoded(value['Key'])}"
+            headers["x-amz-copy-source"] = f"{encoded_bucket(value['Bucket'])}/{encoded(value['Key'])}"
         elif param == "Tagging" and isinstance(value, str):
             headers["x-amz-tagging"] = value
         else:
@@ -151,6 +161,11 @@ def encoded(key: str) -> str:
     return key if _PLAIN.fullmatch(key) else quote(key, safe=f"/{_SAFE}")
 
 
+def encoded_bucket(bucket: str) -> str:
+    """Return the name of a bucket as it stands in an address; Ceph's may be ``tenant:bucket``."""
+    return quote(bucket, safe=_SAFE) if ":" in bucket else bucket
+
+
 def _text(value: object) -> str:
     text = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
     return text.replace("\n", "&#10;")
@@ -169,11 +184,14 @@ def _delete(value: Mapping[str, Any]) -> bytes:
     return f'<Delete xmlns="{_NS}">{objects}</Delete>'.encode()
 
 
-def _tagging(value: Mapping[str, Any]) -> bytes:
-    tags = "".join(
-        f"<Tag><Key>{_text(tag['Key'])}</Key><Value>{_text(tag['Value'])}</Value></Tag>" for tag in value["TagSet"]
-    )
+def tagging(found: Sequence[Mapping[str, str]]) -> bytes:
+    """Return tags as they are sent."""
+    tags = "".join(f"<Tag><Key>{_text(tag['Key'])}</Key><Value>{_text(tag['Value'])}</Value></Tag>" for tag in found)
     return f'<Tagging xmlns="{_NS}"><TagSet>{tags}</TagSet></Tagging>'.encode()
+
+
+def _tagging(value: Mapping[str, Any]) -> bytes:
+    return tagging(value["TagSet"])
 
 
 def _bucket(value: Mapping[str, Any]) -> bytes:

@@ -247,6 +247,7 @@ class Probes:
     def _copy(self, source: str, target: str, **condition: str) -> None:
         found = {"Bucket": self._settings.bucket, "Key": source}
         more = {"MetadataDirective": "REPLACE", **self._sse, **condition}
+        more.pop("Tagging", None)  # which the copy has of its source
         self._call("copy_object", Key=target, CopySource=found, **more)
 
     def _quietly(self, operation: str, **params: Any) -> None:

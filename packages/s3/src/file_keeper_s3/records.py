@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from file_keeper import hashing
 from file_keeper.backend import ObjectInfo, WriteOptions
 
 from .checksums import PARAMS, etag_of, md5_etag
 from .reply import Members, Reply
-from .settings import S3Settings
-
-HASH_TAG = "fk_hash"
-"""The object tag of a recorded hash: ``algorithm:hex etag:...``, of the object that has this etag only."""
+from .settings import HASH_TAG, S3Settings
 
 MD5_KEY = "md5chksum"
 """The metadata key under which an MD5 is recorded, as base64: the one that rclone reads."""
@@ -45,6 +43,10 @@ def storing(settings: S3Settings) -> dict[str, str]:
         params["SSEKMSKeyId"] = settings.kms_key
     if settings.storage_class:
         params["StorageClass"] = settings.storage_class
+    if settings.acl:
+        params["ACL"] = settings.acl
+    if settings.tags:
+        params["Tagging"] = urlencode(settings.tags)
     return params
 
 

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from file_keeper import exc
+from file_keeper.backend import check_common_options
 from file_keeper.settings import Settings, option
 
 AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
-EXPRESS = "--x-s3"
-"""How the name of a directory bucket (S3 Express One Zone) ends."""
+EXPRESS = ("--x-s3", "--xa-s3")
+"""How the names of directory buckets (S3 Express One Zone), and of their access points, end."""
+ARN = re.compile("arn:[^:]+:s3[a-z-]*:[^:]*:[^:]*:.+")
+"""What AWS prints for an access point: its own, one of several regions, of an Outpost, of Object Lambda."""
+HASH_TAG = "fk_hash"
+"""The object tag of a recorded hash."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class S3Settings(Settings):
     """What a storage on S3 is told; credentials that are not given come from boto3's own chain.
 
-    :param bucket: its name
+    :param bucket: its name, the ARN of an access point, or Ceph's ``tenant:bucket``
     :param key: access key id
     :param secret: secret access key
     :param session_token: of temporary credentials
@@ -46,7 +52,19 @@ class S3Settings(Settings):
         first wherever it can do what is asked for
     :param sse: server-side encryption: ``AES256``, ``aws:kms``, ``aws:kms:dsse``
     :param kms_key: key id or ARN for it
+    :param sse_customer_key: 32 bytes in base64: what is written is encrypted with this key of your own, and nothing is
+        read without it
     :param storage_class: of what is written, such as ``STANDARD_IA``
+    :param acl: canned ACL of what is written, such as ``bucket-owner-full-control``
+    :param tags: that every upload gets, at most 9
+    :param requester_pays: whoever asks is charged for it, in a bucket where its owner is not
+    :param expected_bucket_owner: id of the account that the bucket must belong to
+    :param role_arn: a role that is assumed for all requests, with the credentials given or found
+    :param external_id: that the role's trust policy asks for
+    :param role_session_name: how the session of the role is called in logs
+    :param web_identity_token_file: path of a token that the role is assumed with, in place of credentials
+    :param sts_endpoint: address of the service that gives the role's credentials, where it is not AWS's
+    :param user_agent: words that are added to ``User-Agent``, such as ``shop/1.2``
     :param anonymous: sign nothing
     :param verify: a CA bundle's path for TLS, or false to accept any certificate
     :param proxies: by scheme, ``{"https": "http://proxy:3128"}``
@@ -73,11 +91,24 @@ class S3Settings(Settings):
     anonymous: bool = option("bool", False)
     verify: Any = option("any")
     proxies: Mapping[str, str] = option("mapping", secret=True)
+    sse_customer_key: str = option("text", secret=True)
+    acl: str = option("text")
+    tags: Mapping[str, str] = option("mapping")
+    requester_pays: bool = option("bool", False)
+    expected_bucket_owner: str = option("text")
+    role_arn: str = option("text")
+    external_id: str = option("text", secret=True)
+    role_session_name: str = option("text")
+    web_identity_token_file: str = option("text")
+    sts_endpoint: str = option("text")
+    user_agent: str = option("text")
+
+    bucket_arns: ClassVar[bool] = True
 
     def validate(self) -> None:
         super().validate()
         wrong = exc.InvalidStorageConfigurationError
-        for name in ("endpoint", "public_endpoint"):
+        for name in ("endpoint", "public_endpoint", "sts_endpoint"):
             value: Any = getattr(self, name)  # perhaps a reference
             if value and isinstance(value, str):
                 try:
@@ -98,10 +129,45 @@ class S3Settings(Settings):
             raise wrong("option 'config': its 's3' must be a mapping")
         if self.kms_key and self.sse not in ("aws:kms", "aws:kms:dsse"):
             raise wrong("option 'kms_key' needs 'sse' to be 'aws:kms' or 'aws:kms:dsse'")
-        if not isinstance(self.verify, bool | str | None):
-            raise wrong("option 'verify' must be true, false or the path of a CA bundle")
         if self.client is not None and not hasattr(self.client, "generate_presigned_url"):
             raise wrong("option 'client' must be a boto3 client of S3, boto3.client('s3')")
+        check_common_options(self, self.endpoint_known)
+        self._validate_who()
+        self._validate_kept()
+
+    def _validate_who(self) -> None:
+        wrong = exc.InvalidStorageConfigurationError
+        whose: Any = self.expected_bucket_owner
+        if isinstance(whose, str) and whose and not re.fullmatch("[0-9]{12}", whose):
+            raise wrong(f"option 'expected_bucket_owner' must be the id of an account, 12 digits, not {whose!r}")
+        for name in ("external_id", "role_session_name", "web_identity_token_file", "sts_endpoint"):
+            if getattr(self, name) and not self.role_arn:
+                raise wrong(f"option {name!r} belongs to 'role_arn'")
+        if self.role_arn and (self.anonymous or self.client is not None):
+            raise wrong("option 'role_arn' excludes 'anonymous' and 'client'")
+        if self.web_identity_token_file and (self.key or self.external_id):
+            raise wrong("option 'web_identity_token_file' excludes 'key', 'secret' and 'external_id'")
+        bucket: Any = self.bucket
+        if isinstance(bucket, str) and ":" in bucket and not ARN.match(bucket):
+            if not re.fullmatch("[^:/]+:[^:/]+", bucket):
+                raise wrong(
+                    f"bucket {bucket!r} is neither a name, nor 'tenant:bucket' of Ceph, nor the ARN of an access point"
+                )
+            if self.addressing == "virtual":
+                raise wrong(f"bucket {bucket!r} is of a tenant, and is no host's name: 'addressing' must be 'path'")
+
+    def _validate_kept(self) -> None:
+        wrong = exc.InvalidStorageConfigurationError
+        if self.sse_customer_key and (self.sse or self.kms_key):
+            raise wrong("option 'sse_customer_key' excludes 'sse' and 'kms_key': one of them encrypts")
+        # Amazon S3 User Guide, "Categorizing your storage using tags": at most 10, and one of them is the hash.
+        tags: Mapping[str, Any] = self.tags
+        if len(tags) > 9 or any(
+            not 0 < len(name) <= 128 or not isinstance(value, str) or len(value) > 256 for name, value in tags.items()
+        ):
+            raise wrong("option 'tags' must be at most 9 texts of up to 256 characters, by names of 1 to 128")
+        if HASH_TAG in self.tags:
+            raise wrong(f"option 'tags': {HASH_TAG!r} is reserved for the hash")
 
     @property
     def endpoint_known(self) -> str:
@@ -168,6 +234,10 @@ def make_session(settings: S3Settings) -> Any:
         session._credentials = settings.client._get_credentials()  # pyright: ignore[reportPrivateUsage]
     elif settings.key:
         session.set_credentials(settings.key, settings.secret, settings.session_token or None)
+    if settings.role_arn:
+        from .roles import assume
+
+        assume(session, settings)
     return session
 
 
@@ -207,6 +277,8 @@ def make_config(settings: S3Settings, *, secure: bool, custom: bool, unsigned: b
         # The parameters are ours and known to be right; checking them costs a tenth of a small request.
         "parameter_validation": False,
     }
+    if settings.user_agent:
+        ours["user_agent_extra"] = settings.user_agent
     if settings.proxies:
         ours["proxies"] = dict(settings.proxies)
     try:
@@ -230,7 +302,7 @@ def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, plain
     if settings.client is not None:
         region = settings.client.meta.region_name
     try:
-        return session.create_client(
+        client = session.create_client(
             "s3",
             region_name=region,
             endpoint_url=url or None,
@@ -242,3 +314,9 @@ def make_client(session: Any, settings: S3Settings, endpoint: str = "", *, plain
         )
     except (ValueError, BotoCoreError) as error:
         raise exc.InvalidStorageConfigurationError(f"the client cannot be made: {error}") from error
+    if ":" in settings.bucket and not ARN.match(settings.bucket):
+        from botocore import handlers
+
+        # Names of Ceph's tenants are none of Amazon's.
+        client.meta.events.unregister("before-parameter-build.s3", handlers.validate_bucket_name)
+    return client

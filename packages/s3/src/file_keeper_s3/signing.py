@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from file_keeper import exc
 from file_keeper.backend import SignAction, SignedRequest, SignOptions
 
+from .operations import tagging
 from .sdk import Clients
 
 LONGEST = 7 * 24 * 3600
@@ -58,6 +59,8 @@ def sign(
             params["ResponseContentDisposition"] = options.disposition
     elif action == "part" and options.upload is not None:
         params.update(UploadId=options.upload.id, PartNumber=options.part + 1)
+    if clients.settings.requester_pays:
+        params["RequestPayer"] = headers["x-amz-request-payer"] = "requester"
     signed = clients.links.generate_presigned_url(operation, Params=params, ExpiresIn=math.ceil(options.duration))
     return SignedRequest(_public(clients, signed), method, headers)
 
@@ -69,7 +72,11 @@ def _form(clients: Clients, bucket: str, storing: Mapping[str, str], key: str, o
             "a form of S3 knows no condition: sign with 'max_size' or with overwrite=False, and where a name must not "
             "be taken sign one that nobody else can have"
         )
-    fields = {_HEADERS[name]: value for name, value in storing.items()}
+    fields = {_FIELDS.get(name, _HEADERS[name]): value for name, value in storing.items()}
+    if tags := clients.settings.tags:
+        fields["tagging"] = tagging([{"Key": name, "Value": value} for name, value in tags.items()]).decode()
+    if clients.settings.requester_pays:
+        fields["x-amz-request-payer"] = "requester"
     if options.content_type:
         fields["Content-Type"] = options.content_type
     made = clients.links.generate_presigned_post(
@@ -86,7 +93,11 @@ _HEADERS = {
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "StorageClass": "x-amz-storage-class",
+    "ACL": "x-amz-acl",
+    "Tagging": "x-amz-tagging",
 }
+_FIELDS = {"ACL": "acl", "Tagging": "tagging"}
+"""How those are called in a form whose name there is another."""
 
 
 def url(clients: Clients, bucket: str, key: str) -> str:

@@ -8,7 +8,8 @@ from file_keeper import exc
 from file_keeper.backend import ObjectInfo
 
 from .objects import Objects
-from .records import HASH_TAG, from_tag, to_tag
+from .records import from_tag, to_tag
+from .settings import HASH_TAG
 
 
 class Tags:
@@ -17,6 +18,7 @@ class Tags:
     def __init__(self, objects: Objects):
         self._call = objects.call
         self._endpoint = objects.endpoint
+        self._own = objects.settings.tags
 
     def read(self, key: str) -> dict[str, str]:
         return {tag["Key"]: tag["Value"] for tag in self._call("get_object_tagging", Key=key)["TagSet"]}
@@ -31,8 +33,8 @@ class Tags:
                 "the service keeps no object tags, and the hash was not known when the upload began: give 'hash', a "
                 "source that can be read twice, or choose a CRC as 'hashing_algorithm' where the service keeps those"
             )
-        # What was written just now (its answer tells no date) has no tags yet; else they are kept.
-        tags = {} if info.modified is None else self.read(info.key)
+        # What was written just now (its answer tells no date) has the tags of the settings only; else they are kept.
+        tags = dict(self._own) if info.modified is None else self.read(info.key)
         tags[HASH_TAG] = to_tag(digests, info.etag)
         pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
         self._call("put_object_tagging", Key=info.key, Tagging={"TagSet": pairs})

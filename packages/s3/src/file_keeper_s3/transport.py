@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from file_keeper import exc
@@ -15,6 +15,7 @@ from .http import HTTPSender
 from .reply import Reply
 from .sdk import Clients, SDKSender
 from .settings import EXPRESS, S3Settings
+from .standing import standing
 
 
 class Transport:
@@ -27,6 +28,7 @@ class Transport:
         self._clients = clients
         self._bucket = bucket
         self._sender: HTTPSender | SDKSender | None = None
+        self._standing: Callable[[str], dict[str, str]] | None = None
         self._address = ""
         self._lock = threading.Lock()
 
@@ -51,12 +53,15 @@ class Transport:
         :raises ConnectionError: there was no answer, or not one of the service
         """
         sender = self._sender or self._made()
+        if self._standing:
+            params = {**self._standing(operation), **params}
         return sender.request(operation, body, **params)
 
     def _made(self) -> HTTPSender | SDKSender:
         with self._lock:
             if self._sender is None:
                 settings = self._clients.settings
+                self._standing = standing(settings)
                 if _needs_sdk(settings):
                     self._sender = SDKSender(self._clients, self._bucket)
                 else:

@@ -20,6 +20,7 @@ from .answers import (
     was_look,
     was_unsent,
 )
+from .common_options import CustomerKey, check_common_options, customer_key
 from .contract import (
     OPTIONAL,
     REQUIRED,
@@ -60,6 +61,7 @@ __all__ = [
     "Backend",
     "Body",
     "Capability",
+    "CustomerKey",
     "ErrorBoundary",
     "Items",
     "Limits",
@@ -89,7 +91,9 @@ __all__ = [
     "capabilities",
     "check_answer",
     "check_base_url",
+    "check_common_options",
     "content_disposition",
+    "customer_key",
     "cut_pages",
     "entries_of",
     "follow_pages",
