@@ -25,7 +25,7 @@ from core.doubles import Hooked
 from file_keeper import FileData, Storage, exc, make_storage
 from file_keeper.bulk.batch import Batch, Item, Step
 from file_keeper.resilience import retry
-from file_keeper.types import BatchProgress, Outcome
+from file_keeper.types import BatchProgress, Event, Outcome
 
 KiB, MiB = 1 << 10, 1 << 20
 
@@ -199,28 +199,70 @@ def test_b1_large_files_side_by_side_hold_few_buffers(monkeypatch: pytest.Monkey
     assert meter.now == 0
 
 
-def test_b1_the_default_concurrency_halves_when_the_service_throttles_and_recovers(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.0001, longest=0.0001))
-    storage = make_storage("m", {"type": "memory", "max_concurrency": 16})
-    meter = Meter(0.002)
-    number = itertools.count(1)
+def throttling(storage: Storage, error: exc.FilesError, at: int = 100) -> tuple[Storage, Meter, itertools.count[int]]:
+    """Return a storage whose service asks to slow down once, what counts its requests, and the number of the next."""
+    meter, number = Meter(0.002), itertools.count(1)
 
     def begin(verb: str, key: str) -> None:
-        if verb != "put":
-            return
-        if (mine := next(number)) == 100:
-            raise exc.ThrottledError("slow down", retryable=True)
-        if mine == 250:
-            meter.most = 0
-        meter.begin(verb, key)
+        if verb == "put":
+            if (mine := next(number)) == at:
+                raise error
+            if mine == 250:
+                meter.most = 0
+            meter.begin(verb, key)
 
-    seen = storage.wrapped(lambda inner: Hooked(inner, begin, meter.end))
+    return storage.wrapped(lambda inner: Hooked(inner, begin, meter.end)), meter, number
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exc.ThrottledError("slow down", retryable=True, status=429),
+        exc.ConnectionError("busy", retryable=True, status=503),
+    ],
+)
+def test_b1_the_default_concurrency_halves_when_the_service_throttles_and_recovers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: exc.FilesError
+) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.0001, longest=0.0001))
+    seen, meter, _ = throttling(make_storage("m", {"type": "memory", "max_concurrency": 16}), error)
+    events: list[Event] = []
+    end = seen.subscribe(lambda event: events.append(event) if event.kind == "concurrency" else None)
     with caplog.at_level("INFO", "file_keeper"):
         assert [outcome.error for outcome in seen.upload_many(pairs(400))] == [None] * 400
+    end()
     assert "8 items in flight" in caplog.text
     assert meter.most > 10  # it has recovered
+    assert [event.concurrency for event in events] == [8, 9, 10, 11, 12, 13, 14, 15, 16]
+    assert [event.error for event in events] == [error] + [None] * 8
+    assert events[0].status == error.status
+    assert {(event.storage, event.type, event.operation, event.location) for event in events} == {
+        ("m", "file_keeper:memory", "upload_many", "")
+    }
+    assert len({event.id for event in events}) == 1
+
+
+def test_b1_a_concurrency_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.0001, longest=0.0001))
+    storage = make_storage("m", {"type": "memory"})
+    seen, _, _ = throttling(storage, exc.ThrottledError("slow down", retryable=True), at=20)
+    kinds: set[str] = set()
+    seen.subscribe(lambda event: kinds.add(event.kind))
+    assert [outcome.error for outcome in seen.upload_many(pairs(100), concurrency=8)] == [None] * 100
+    assert kinds == {"start", "attempt", "operation"}
+
+
+def test_b1_whoever_is_told_may_end_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(base=0.0001, longest=0.0001))
+    storage = make_storage("m", {"type": "memory", "max_concurrency": 16})
+    seen, _, number = throttling(storage, exc.ThrottledError("slow down", retryable=True))
+    told: list[int] = []
+    seen.subscribe(lambda event: told.append(event.concurrency) if event.kind == "concurrency" else None)
+    for _ in seen.upload_many(pairs(100_000)):
+        if told:
+            break
+    assert told[0] == 8
+    assert next(number) < 10_000
 
 
 def test_two_items_of_one_location_follow_one_another(storage: Storage) -> None:

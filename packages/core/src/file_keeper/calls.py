@@ -71,8 +71,8 @@ class Call:
     def source_ended(self) -> None:
         """Record that the source of the upload is read to its end."""
 
-    def throttled(self) -> None:
-        """Record that the service asked to slow down."""
+    def throttled(self, error: BaseException) -> None:
+        """Record that the service asked to slow down, by this error."""
 
 
 class _Bounded(Call):
@@ -117,9 +117,9 @@ class _Bounded(Call):
         if self._outer is not None:
             self._outer.source_ended()
 
-    def throttled(self) -> None:
+    def throttled(self, error: BaseException) -> None:
         if self._outer is not None:
-            self._outer.throttled()
+            self._outer.throttled(error)
 
 
 @contextlib.contextmanager
@@ -197,11 +197,11 @@ def source_ended() -> None:
         call.source_ended()
 
 
-def throttled() -> None:
-    """Record in the call that the service asked to slow down."""
+def throttled(error: BaseException) -> None:
+    """Record in the call that the service asked to slow down, by this error."""
     call = _current.get()
     if call is not None:
-        call.throttled()
+        call.throttled(error)
 
 
 @contextlib.contextmanager

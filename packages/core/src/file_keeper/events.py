@@ -10,7 +10,8 @@ from typing import Literal
 class Event:
     """Something that a storage did.
 
-    :param kind: ``"start"``: an operation begins; ``"attempt"``: a request of it ended; ``"operation"``: it ended
+    :param kind: ``"start"``: an operation begins; ``"attempt"``: a request of it ended; ``"operation"``: it ended;
+        ``"concurrency"``: a batch goes on with another number of items in flight
     :param id: one for each operation of the process; its attempts have it too
     :param storage: name of the storage
     :param type: of the storage, such as ``file_keeper:s3``
@@ -21,10 +22,11 @@ class Event:
     :param sent: bytes of bodies sent
     :param received: bytes of bodies received
     :param status: the HTTP status of the error, 0 where there is none
-    :param error: what it ended with
+    :param error: what it ended with; of a batch: what made it slow down, ``None`` where it recovers
+    :param concurrency: of a batch: items that may be in flight from now on
     """
 
-    kind: Literal["start", "attempt", "operation"]
+    kind: Literal["start", "attempt", "operation", "concurrency"]
     id: int
     storage: str
     type: str
@@ -36,3 +38,4 @@ class Event:
     received: int = 0
     status: int = 0
     error: BaseException | None = None
+    concurrency: int = 0

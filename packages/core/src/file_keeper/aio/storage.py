@@ -422,12 +422,13 @@ class AsyncStorage:
 
     def _batch(
         self,
+        operation: str,
         given: Any,
         make: Callable[[Iterable[Any]], Any],
         concurrency: int | None,
         **options: Any,
     ) -> AsyncBatch[Any]:
-        limit, more = limits_of(self.storage, concurrency)
+        limit, more = limits_of(self.storage, operation, concurrency)
         return AsyncBatch(self._threads, Draw(self._threads, given, make), limit, {**options, **more})
 
     def upload_many(
@@ -460,7 +461,9 @@ class AsyncStorage:
         def make(given: Iterable[Any]) -> Any:
             return uploads(self.storage, given, overwrite, special)
 
-        return self._batch(pairs_of(items), make, concurrency, stop=stop, total=count(items), progress=progress)
+        return self._batch(
+            "upload_many", pairs_of(items), make, concurrency, stop=stop, total=count(items), progress=progress
+        )
 
     def content_many(
         self,
@@ -474,6 +477,7 @@ class AsyncStorage:
         """Read many files as a whole, see :meth:`file_keeper.Storage.content_many`; iterate over the outcomes."""
         self.storage.content_many(())
         return self._batch(
+            "content_many",
             files,
             lambda given: contents(self.storage, given),
             concurrency,
@@ -495,6 +499,7 @@ class AsyncStorage:
         """Return the data of many files, see :meth:`file_keeper.Storage.analyze_many`; iterate over the outcomes."""
         self.storage.analyze_many(())
         return self._batch(
+            "analyze_many",
             files,
             lambda given: analyses(self.storage, given),
             concurrency,
@@ -516,6 +521,7 @@ class AsyncStorage:
         """Write many files below a folder, see :meth:`file_keeper.Storage.download_many`; iterate over the outcomes."""
         self.storage.download_many((), folder)
         return self._batch(
+            "download_many",
             files,
             lambda given: downloads(self.storage, given, folder),
             concurrency,
@@ -539,6 +545,7 @@ class AsyncStorage:
         """Copy many files on the server, see :meth:`file_keeper.Storage.copy_many`; iterate over the outcomes."""
         self.storage.copy_many(())
         return self._batch(
+            "copy_many",
             pairs_of(pairs),
             lambda given: copies(self.storage, given, overwrite),
             concurrency,

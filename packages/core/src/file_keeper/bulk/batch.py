@@ -7,7 +7,6 @@ synchronous batches here and the asynchronous ones of :mod:`file_keeper.aio`.
 from __future__ import annotations
 
 import enum
-import logging
 import sys
 import threading
 import time
@@ -21,8 +20,7 @@ from ..calls import Call, CallCancelled
 from ..outcomes import BatchProgress, Outcome
 from ..types import OnBatchProgress
 from ..workers import Workers
-
-log = logging.getLogger("file_keeper")
+from .in_flight import InFlight, OnInFlight
 
 T = TypeVar("T")
 
@@ -111,9 +109,9 @@ class Item(Call, Generic[T]):
         if self.batch is not None:
             self.batch.wake()
 
-    def throttled(self) -> None:
+    def throttled(self, error: BaseException) -> None:
         if self.batch is not None:
-            self.batch.slow_down()
+            self.batch.slow_down(error)
 
 
 class Step(enum.Enum):
@@ -131,6 +129,7 @@ class Batch(Generic[T]):
     :param begin: has an item done in a thread
     :param limit: items in flight at most
     :param adapts: halve that when the service throttles, and recover
+    :param told: told of each such change, see :class:`.in_flight.InFlight`
     :param large: large items in flight at most
     :param content: whether the outcomes hold contents: then those that wait count as in flight
     :param stop: end with the first failure
@@ -145,6 +144,7 @@ class Batch(Generic[T]):
         *,
         large: int = 4,
         adapts: bool = False,
+        told: OnInFlight | None = None,
         content: bool = False,
         stop: bool = False,
         total: int | None = None,
@@ -163,9 +163,7 @@ class Batch(Generic[T]):
         self._keys: set[object] = set()
         self._running = 0
         self._large = large
-        self._most = self._limit = limit
-        self._adapts = adapts
-        self._eased = 0
+        self._in_flight = InFlight(limit, adapts=adapts, told=told)
         self._content = content
         self._stop = stop
         self._account = _Account(total, progress)
@@ -187,19 +185,12 @@ class Batch(Generic[T]):
             self._running -= 1
             self._large += item.large
             self._keys.discard(item.key)
-            self._eased += 1
-            if self._limit < self._most and self._eased >= self._limit:
-                self._limit, self._eased = self._limit + 1, 0
+        self._in_flight.item_ended()
         self.wake()
 
-    def slow_down(self) -> None:
+    def slow_down(self, error: BaseException) -> None:
         """React to throttling by the service: half as many items may be in flight, once for those that are."""
-        with self.changed:
-            if not self._adapts or self._eased < 0 or self._limit == 1:
-                return
-            self._limit = max(1, self._limit // 2)
-            self._eased = -self._running  # what is in flight was begun before
-        log.info("the service asks to slow down: the batch goes on with %d items in flight", self._limit)
+        self._in_flight.slow_down(self._running, error)
 
     # -- what is next -----------------------------------------------------------------------------------------------
 
@@ -234,14 +225,14 @@ class Batch(Generic[T]):
                 return
 
     def _has_room(self) -> bool:
-        if self._exhausted or self._stopped or self._running >= self._limit:
+        if self._exhausted or self._stopped or self._running >= self._in_flight.limit:
             return False
         if not self._items:
             return True
         last = self._items[-1]
         if last.in_order and not (last.read or last.outcome):
             return False
-        return len(self._items) < (self._limit if self._content else self._limit + _HELD)
+        return len(self._items) < self._in_flight.limit + (0 if self._content else _HELD)
 
     def _is_free(self, item: Item[T]) -> bool:
         return (self._large > 0 or not item.large) and item.key not in self._keys

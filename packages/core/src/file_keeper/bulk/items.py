@@ -28,15 +28,16 @@ _BUFFERS = 256 * MiB
 """Buffers of all large uploads of a batch together."""
 
 
-def limits_of(storage: Many, concurrency: int | None) -> tuple[int, dict[str, Any]]:
+def limits_of(storage: Many, operation: str, concurrency: int | None) -> tuple[int, dict[str, Any]]:
     """Return how many items may be in flight, and the options of a batch that follow from it.
 
     :raises StorageDataError: when the number asked for makes no sense
     """
     settings = storage.settings
     each = max(settings.part_size, storage.limits.part_min) * (settings.max_concurrency + 1)
-    options: dict[str, Any] = {"large": max(1, _BUFFERS // each), "adapts": concurrency is None}
+    options: dict[str, Any] = {"large": max(1, _BUFFERS // each)}
     if concurrency is None:
+        options |= {"adapts": True, "told": storage.watch.pacing(operation)}
         local = storage.limits.local
         return settings.max_concurrency if local else max(CONCURRENCY, settings.max_concurrency), options
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -85,8 +85,8 @@ class Retry(Wrapper):
     def _pause(self, error: exc.FilesError, attempt: int, started: float) -> None:
         """Wait before the next attempt, or raise `error` where there is none."""
         policy = self.policy
-        if isinstance(error, exc.ThrottledError):
-            calls.throttled()
+        if isinstance(error, exc.ThrottledError) or error.status == 503:
+            calls.throttled(error)
         if not error.retryable or attempt >= policy.attempts:
             raise error
         pause = max(error.retry_after, random.uniform(0, min(policy.longest, policy.base * 2 ** (attempt - 1))))

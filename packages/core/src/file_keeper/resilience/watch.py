@@ -90,6 +90,28 @@ class Watch:
         finally:
             _current.reset(token)
 
+    def pacing(self, operation: str) -> Callable[[int, BaseException | None], None]:
+        """Return what tells that a batch goes on with another number of items in flight, and the error behind it."""
+        number = next(_ids)
+
+        def tell(concurrency: int, error: BaseException | None) -> None:
+            if self.callbacks:
+                self.tell(
+                    Event(
+                        kind="concurrency",
+                        id=number,
+                        storage=self.name,
+                        type=self.kind,
+                        operation=operation,
+                        location="",
+                        status=getattr(error, "status", 0),
+                        error=error,
+                        concurrency=concurrency,
+                    )
+                )
+
+        return tell
+
     def bounded(self) -> contextlib.AbstractContextManager[None]:
         """Hold what is done within to the deadline and the timeout of the storage."""
         return calls.bounded(self.deadline, self.timeout) if self._bounds else contextlib.nullcontext()

@@ -262,7 +262,8 @@ class Base:
 
         It is called in the thread that works, with an :class:`file_keeper.types.Event` for each operation that begins,
         each attempt that ended and each operation that ended. A stream, an open file and a listing end when they are
-        exhausted or closed; of a batch each item is an operation; a call within a call tells of its attempts only.
+        exhausted or closed; of a batch each item is an operation, and a change of their number in flight an event of
+        its own; a call within a call tells of its attempts only.
         What the callback raises is logged once and breaks nothing.
         """
         return self.watch.subscribe(callback)

@@ -47,7 +47,7 @@ class Many(Writing, Copying):
         :param progress: called with a :class:`file_keeper.types.BatchProgress` at least once a second and at the end;
             if it raises, the batch ends
         """
-        limit, options = limits_of(self, concurrency)
+        limit, options = limits_of(self, "upload_many", concurrency)
         made = uploads(self, pairs_of(items), overwrite)
         return run(made, limit, stop=stop, total=count(items), progress=progress, **options)
 
@@ -65,7 +65,7 @@ class Many(Writing, Copying):
 
         Arguments as :meth:`upload_many`.
         """
-        limit, options = limits_of(self, concurrency)
+        limit, options = limits_of(self, "content_many", concurrency)
         made = contents(self, files)
         return run(made, limit, content=True, stop=stop, total=count(files), progress=progress, **options)
 
@@ -80,7 +80,7 @@ class Many(Writing, Copying):
         progress: OnBatchProgress | None = None,
     ) -> Iterator[Outcome[FileData]]:
         """Return the data of many files. Arguments as :meth:`upload_many`."""
-        limit, options = limits_of(self, concurrency)
+        limit, options = limits_of(self, "analyze_many", concurrency)
         return run(analyses(self, files), limit, stop=stop, total=count(files), progress=progress, **options)
 
     @operation(Capability.STREAM, many=True)
@@ -98,7 +98,7 @@ class Many(Writing, Copying):
 
         Folders are made as needed. No location leads out of `folder`, and nothing is written through a link in it.
         """
-        limit, options = limits_of(self, concurrency)
+        limit, options = limits_of(self, "download_many", concurrency)
         made = downloads(self, files, folder)
         return run(made, limit, stop=stop, total=count(files), progress=progress, **options)
 
@@ -117,6 +117,6 @@ class Many(Writing, Copying):
 
         Arguments as :meth:`upload_many`.
         """
-        limit, options = limits_of(self, concurrency)
+        limit, options = limits_of(self, "copy_many", concurrency)
         made = copies(self, pairs_of(pairs), overwrite)
         return run(made, limit, stop=stop, total=count(pairs), progress=progress, **options)

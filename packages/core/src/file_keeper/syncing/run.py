@@ -111,7 +111,7 @@ class Span:
         self._pace = Pace(plan.bandwidth, plan.request_rate)
         self._failures = 0
         self._limit, self._options = limits_of(
-            plan.source if plan.target.limits.local else plan.target, plan.concurrency
+            plan.source if plan.target.limits.local else plan.target, "sync", plan.concurrency
         )
         self._markers = Markers(plan.target)
         self._hidden = self._markers.all() if Capability.SCAN in plan.target.capabilities else frozenset[str]()
