@@ -7,7 +7,7 @@ from pathlib import Path
 
 from file_keeper.backend import ObjectInfo, Prefix, WriteOptions, entries_of
 from file_keeper_fs import FsBackend
-from file_keeper_fs.attributes import sidecar_name
+from file_keeper_fs.attributes import seal_name, sidecar_name
 
 PLAIN = WriteOptions()
 NEW = WriteOptions(if_absent=True)
@@ -41,7 +41,8 @@ def leftovers(root: Path) -> list[str]:
         if not folders and not files and path != root:
             found.append(f"{path.relative_to(root)}/")
         if path.name == ".file-keeper":
-            valid = {sidecar_name(file.name, file.stat()) for file in path.parent.iterdir() if file.is_file()}
+            there = [file for file in path.parent.iterdir() if file.is_file()]
+            valid = {sidecar_name(file.name, file.stat()) for file in there} | {seal_name(file.name) for file in there}
             found += [str((path / name).relative_to(root)) for name in files if name not in valid]
         elif ".file-keeper" in path.parts:
             found += [str((path / name).relative_to(root)) for name in files]

@@ -7,13 +7,14 @@ import os
 import stat
 import tempfile
 import threading
+from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import Any
 
 from . import exc, hashing
 from .backend import Backend, ObjectInfo
 from .backend.contract import MiB
-from .reading import ObjectStream, Verification, check_sum
+from .reading import ObjectStream, Verification, check_sums
 from .settings import Settings
 from .types import Progress
 from .workers import Workers
@@ -38,13 +39,14 @@ def download(
     path = os.fspath(target)
     folder, name = os.path.split(os.path.abspath(path))
     info = backend.head(key)
-    descriptor, staged = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
+    descriptor, staged = tempfile.mkstemp(prefix=f".{_shortened(name)}.", suffix=".part", dir=folder)
     try:
         with os.fdopen(descriptor, "w+b", buffering=0) as file:
-            algorithm, expected = verification.choose(info)
-            found = _fetch(backend, info, file.fileno(), settings, progress, algorithm)
-            if algorithm:
-                check_sum(algorithm, found or _sum_of(file, algorithm), expected)
+            expected = verification.choose(info)
+            found = _fetch(backend, info, file.fileno(), settings, progress, expected)
+            if left := expected.keys() - found.keys():
+                found = {**found, **_sums_of(file, left)}
+            check_sums(found, expected)
         os.chmod(staged, _mode_at(path))
         os.replace(staged, path)
     except BaseException:
@@ -53,13 +55,21 @@ def download(
     return info
 
 
-def _sum_of(file: Any, algorithm: str) -> str:
-    hasher = hashing.new(algorithm)
+def _shortened(name: str) -> str:
+    """Return the beginning of a name that leaves room, in the bytes that file systems count, for what is added."""
+    while len(os.fsencode(name)) > 100:
+        name = name[:-1]
+    return name
+
+
+def _sums_of(file: Any, algorithms: Iterable[str]) -> dict[str, str]:
+    hashers = {name: hashing.new(name) for name in algorithms}
     buffer = memoryview(bytearray(_BUFFER))
     file.seek(0)
     while count := file.readinto(buffer):
-        hasher.update(buffer[:count])
-    return hasher.hexdigest()
+        for hasher in hashers.values():
+            hasher.update(buffer[:count])
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
 
 def _mode_at(path: str) -> int:
@@ -104,9 +114,9 @@ def _fetch(
     descriptor: int,
     settings: Settings,
     progress: Progress | None,
-    algorithm: str,
-) -> str:
-    """Fetch all bytes; return their hash, ``""`` where ranges side by side leave it to a second look."""
+    algorithms: Iterable[str],
+) -> dict[str, str]:
+    """Fetch all bytes; return their hashes, without those that ranges side by side leave to a second look."""
     lock = threading.Lock()
     stop = threading.Event()
     done = 0
@@ -118,26 +128,26 @@ def _fetch(
             if progress is not None:
                 progress(done, info.size)
 
-    def piece(start: int, end: int, algorithm: str) -> str:
+    def piece(start: int, end: int, algorithms: Iterable[str]) -> dict[str, str]:
         buffer = memoryview(bytearray(min(_BUFFER, max(1, end - start))))
         position = start
-        hasher = hashing.new(algorithm) if algorithm else None
+        hashers = {name: hashing.new(name) for name in algorithms}
         with ObjectStream(backend, info.key, start, end, etag=info.etag, size=info.size) as reader:
             while not stop.is_set() and (count := reader.readinto(buffer)):
-                if hasher is not None:
+                for hasher in hashers.values():
                     hasher.update(buffer[:count])
                 _write_at(descriptor, buffer[:count], position, lock)
                 position += count
                 tell(count)
         if position != end and not stop.is_set():
             raise exc.ConnectionError(f"bytes {position} to {end} of the content did not come", retryable=True)
-        return hasher.hexdigest() if hasher is not None else ""
+        return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
     tell(0)
     if not backend.limits.ranges or info.size <= 2 * _RANGE or settings.max_concurrency == 1:
-        return piece(0, info.size, algorithm) if info.size else ""
+        return piece(0, info.size, algorithms) if info.size else {}
     # Only CRCs of ranges add up to that of the whole.
-    each = algorithm if algorithm in hashing.CRCS else ""
+    each = [name for name in algorithms if name in hashing.CRCS]
     with Workers(settings.max_concurrency) as pool:
         ranges = [(start, min(info.size, start + _RANGE)) for start in range(0, info.size, _RANGE)]
         futures = [pool.submit(piece, *bounds, each) for bounds in ranges]
@@ -150,9 +160,8 @@ def _fetch(
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    if not each:
-        return ""
-    whole = hashing.new(each).hexdigest()
+    whole = {name: hashing.new(name).hexdigest() for name in each}
     for (start, end), future in zip(ranges, futures, strict=True):
-        whole = hashing.combine(each, whole, future.result(), end - start)
+        for name, value in future.result().items():
+            whole[name] = hashing.combine(name, whole[name], value, end - start)
     return whole

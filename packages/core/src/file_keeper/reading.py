@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -41,43 +41,56 @@ def _quiet(_: exc.FilesError) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verification:
-    """Which hash of an answer is compared when a content has been read as a whole (the option ``verify_reads``).
+    """Which hashes of an answer are compared when a content has been read as a whole (the option ``verify_reads``).
 
-    :param mode: ``"auto"``: CRCs always, other hashes up to `threshold`; ``"always"``; ``"never"``
+    Besides the hash that the provider keeps it is the one recorded with the object: another tool that writes new bytes
+    under old metadata gives them a CRC that fits, but leaves a record that does not.
+
+    :param mode: ``"auto"``: CRCs always, other hashes up to `threshold`; ``"always"``; ``"never"``;
+        ``"records"``: only what a record shows to be wrong, for who compares the rest anyway
     :param threshold: bytes up to which ``"auto"`` computes a hash that costs more than the transfer
     """
 
     mode: str = "auto"
     threshold: int = 8 * MiB
 
-    def choose(self, info: ObjectInfo) -> tuple[str, str]:
-        """Return the algorithm to compare and the hash expected, ``("", "")`` for none."""
+    def choose(self, info: ObjectInfo) -> dict[str, str]:
+        """Return the hashes expected, by algorithm; empty where none is compared."""
         if self.mode == "never":
-            return "", ""
-        known = attributes.all_digests(info)
-        for algorithm in hashing.CRCS:
-            if algorithm in known:
-                return algorithm, known[algorithm]
-        if self.mode == "always" or 0 <= info.size <= self.threshold:
-            for algorithm, value in known.items():
-                if hashing.digest_size(algorithm):
-                    return algorithm, value
-        return "", ""
+            return {}
+        if info.sealed:
+            return {name: value for name, value in info.sealed.items() if hashing.digest_size(name)}
+        kept, recorded = info.digests, attributes.recorded(info.metadata)
+        known = {**recorded, **kept}
+        affordable = self.mode == "always" or (self.mode == "auto" and 0 <= info.size <= self.threshold)
+        chosen: dict[str, str] = {}
+        if crc := next((name for name in hashing.CRCS if name in known and self.mode != "records"), ""):
+            chosen[crc] = known[crc]
+        for name, value in recorded.items():
+            # One that the provider's own hash contradicts is looked into whatever it costs: one of the two is wrong.
+            if kept[name] != value if name in kept else affordable:
+                chosen[name] = value
+        if affordable and not chosen and (other := next((name for name in known if hashing.digest_size(name)), "")):
+            chosen[other] = known[other]
+        return chosen
 
 
 NO_VERIFICATION = Verification("never")
+RECORDS = Verification("records")
 
 
-def check_sum(algorithm: str, found: str, expected: str) -> None:
-    """Compare the hash of a content that was read with the one its object is kept with.
+def check_sums(found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Compare the hashes of a content that was read with those its object is kept with.
 
-    :raises CorruptedFileError: when they differ
+    :raises CorruptedFileError: when one differs
     """
-    if found != expected:
+    for algorithm, value in expected.items():
+        if found[algorithm] == value:
+            continue
         raise exc.CorruptedFileError(
-            f"the content read has the {algorithm} {found}, the object is kept with {expected}: it was damaged in the "
-            "store or on its way, or changed by a tool that kept the old hash; read it again, or from a backup "
-            "(verify_reads 'never' reads it as it is)"
+            f"the content read has the {algorithm} {found[algorithm]}, the object is kept with {value}: it was damaged "
+            "in the store or on its way, or changed by another tool; read it again, or from a backup (verify_reads "
+            "'never' reads it as it is; stored again, it gets a new hash)"
         )
 
 
@@ -124,8 +137,8 @@ class ObjectStream(io.RawIOBase):
             tell(error)
             raise
         self.info = body.info
-        self._algorithm, self._expected = verify.choose(body.info) if not start and end is None else ("", "")
-        self._hasher = hashing.new(self._algorithm) if self._algorithm else None
+        self._expected = verify.choose(body.info) if not start and end is None else {}
+        self._hashers = {name: hashing.new(name) for name in self._expected}
 
     @property
     def left(self) -> int:
@@ -264,8 +277,8 @@ class ObjectStream(io.RawIOBase):
         self._failures = 0
         if self._promised is not None:
             self._promised -= count
-        if self._hasher is not None:
-            self._hasher.update(chunk)
+        for hasher in self._hashers.values():
+            hasher.update(chunk)
         if not self.left:
             self._finish()
         elif self._promised == 0:
@@ -273,10 +286,10 @@ class ObjectStream(io.RawIOBase):
 
     def _finish(self) -> None:
         self._drop()
-        hasher, self._hasher = self._hasher, None
-        if hasher is not None:
+        hashers, self._hashers = self._hashers, {}
+        if hashers:
             try:
-                check_sum(self._algorithm, hasher.hexdigest(), self._expected)
+                check_sums({name: hasher.hexdigest() for name, hasher in hashers.items()}, self._expected)
             except exc.FilesError as error:
                 self._tell(error)
                 raise

@@ -10,7 +10,7 @@ from . import attributes, calls, contenttype, exc, hashing
 from .backend import Backend, Capability, NotSupportedForObject, ObjectInfo, WriteOptions
 from .data import FileData
 from .location import RESERVED
-from .reading import ObjectStream
+from .reading import NO_VERIFICATION, RECORDS, ObjectStream
 from .streams import IterableBytesReader
 from .transfer import UploadRequest, discard
 from .types import FileOrLocation, Progress
@@ -229,7 +229,8 @@ def copy(
     """Copy between two storages, with type, metadata and headers, verified by the recorded hash where there is one."""
     with storage._at("copy_synthetic", file.location if isinstance(file, FileData) else file):
         seen = _seen(storage, file)
-        reader = ObjectStream(storage._verbs, storage._key(file), etag=seen.etag)
+        records = NO_VERIFICATION if storage.settings.verify_reads == "never" else RECORDS
+        reader = ObjectStream(storage._verbs, storage._key(file), etag=seen.etag, verify=records)
     with reader:
         return _upload_to(
             destination,

@@ -4,6 +4,9 @@ A record is bound to the content by size and time of change: one that does not f
 tool changed the file) and is not believed. It is kept as an extended attribute of the file itself, so that one rename
 publishes both, or as a sidecar under ``.file-keeper``, whose name holds the size and the time of the file that it
 belongs to: it is written before the file is published and found by the file that was opened, never by the name alone.
+
+A hash that somebody had recorded of a file that was there (``verify(record=True)``) is kept once more, as a seal, by
+the name alone. When no record fits any more, as other tools changed or replaced the file, it tells what was expected.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from file_keeper import exc
 
 XATTR = "user.file_keeper"
 SIDECAR = ".json"
+_SEAL = ".sealed.json"
 
 _NONE = frozenset((errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ERANGE, errno.E2BIG))
 _UNFIT = frozenset(
@@ -36,6 +40,7 @@ class Record:
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    sealed: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 def identity(st: os.stat_result) -> str:
@@ -125,3 +130,22 @@ def sidecar_name(name: str, st: os.stat_result) -> str:
 def sidecar_stem(name: str) -> str:
     """Return what the sidecars of all versions of a file begin with."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def seal_name(name: str) -> str:
+    """Return the name of the seal of a file."""
+    return sidecar_stem(name) + _SEAL
+
+
+def encode_seal(digests: Mapping[str, str]) -> bytes:
+    """Return a seal as JSON."""
+    return json.dumps({"digests": dict(digests)}).encode()
+
+
+def decode_seal(data: bytes) -> dict[str, str]:
+    """Read a seal; empty when it is none."""
+    try:
+        fields: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return _texts(cast("dict[str, Any]", fields).get("digests")) if isinstance(fields, dict) else {}

@@ -276,6 +276,8 @@ class FsBackend(Backend[FsSettings]):
             _drop_sidecar(directory, name, st)
             if old is not None and not os.path.samestat(old, st):
                 place.drop_sidecar(old)
+            if old is not None:
+                place.drop_seal()
         if tree.fsync:
             target.sync()
             directory.sync()
@@ -306,15 +308,19 @@ class FsBackend(Backend[FsSettings]):
                 if info.etag and identity(st) != info.etag:
                     raise exc.ChangedFileError("the file was changed meanwhile")
                 data = attributes.encode(dataclasses.replace(record, digests={**record.digests, **digests}), st)
-                sidecar = _has_sidecar(directory, name, st)
-                if tree.attributes == "none" or (not sidecar and attributes.write_xattr(fd, data, tree.attributes)):
+                if tree.attributes == "none":
                     return
+                sidecar = _has_sidecar(directory, name, st)
+                kept = not sidecar and attributes.write_xattr(fd, data, tree.attributes)
             finally:
                 os.close(fd)
+        seal = attributes.encode_seal({**record.digests, **digests})
         with writing(tree, info.key, staging=False) as place, locked(tree, place.directory, alone=True, needed=False):
             now = place.current()
             if now is not None and identity(now) == identity(st):
-                place.write_sidecar(attributes.sidecar_name(place.name, st), data, st)
+                if not kept:
+                    place.write_sidecar(attributes.sidecar_name(place.name, st), data, st)
+                place.write_sidecar(attributes.seal_name(place.name), seal, st)
 
     def prepare(self) -> None:
         try:
@@ -375,7 +381,7 @@ class FsBackend(Backend[FsSettings]):
                     return fd, st, record
                 # Had it been replaced meanwhile, its sidecar would be gone: then the new one is meant.
                 if identity(directory.lstat(name)) == identity(st):
-                    return fd, st, Record()
+                    return fd, st, Record(sealed=_read_seal(directory, name))
             except BaseException:
                 os.close(fd)
                 raise
@@ -437,6 +443,7 @@ def _info(key: str, st: os.stat_result, record: Record) -> ObjectInfo:
         metadata=record.metadata,
         headers=record.headers,
         digests=record.digests,
+        sealed=record.sealed,
     )
 
 
@@ -491,12 +498,27 @@ def _read_sidecar(directory: Directory, name: str, st: os.stat_result) -> Record
         return attributes.decode(file.read(), st)
 
 
+def _read_seal(directory: Directory, name: str) -> dict[str, str]:
+    """Return the hashes that were recorded of what had this name; none of them is known to fit."""
+    try:
+        with directory.sub(RESERVED) as hold:
+            fd, _ = hold.open(attributes.seal_name(name))
+    except OSError as error:
+        if error.errno in errors.NO_FILE:
+            return {}
+        raise
+    with open(fd, "rb") as file:
+        return attributes.decode_seal(file.read())
+
+
 def _has_sidecar(directory: Directory, name: str, st: os.stat_result) -> bool:
     return _read_sidecar(directory, name, st) is not None
 
 
 def _drop_sidecar(directory: Directory, name: str, st: os.stat_result) -> None:
     with contextlib.suppress(OSError):
-        with directory.sub(RESERVED) as hold, contextlib.suppress(FileNotFoundError):
-            hold.unlink(attributes.sidecar_name(name, st))
+        with directory.sub(RESERVED) as hold:
+            for stale in (attributes.sidecar_name(name, st), attributes.seal_name(name)):
+                with contextlib.suppress(FileNotFoundError):
+                    hold.unlink(stale)
         directory.rmdir(RESERVED)

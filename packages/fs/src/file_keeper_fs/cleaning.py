@@ -220,7 +220,7 @@ def _sweep_sidecars(above: Directory, hold: Directory, before: float, where: str
         with contextlib.suppress(OSError):
             st = above.lstat(name)
             if stat.S_ISREG(st.st_mode):
-                valid.add(attributes.sidecar_name(name, st))
+                valid.update((attributes.sidecar_name(name, st), attributes.seal_name(name)))
     count = 0
     for name in hold.names():
         if name.endswith(attributes.SIDECAR) and name not in valid:

@@ -215,6 +215,7 @@ class Place:
                     raise
                 if old is not None:
                     self.drop_sidecar(old)
+                self.drop_seal()
         except FileNotFoundError as error:
             if isinstance(error, exc.FilesError):
                 raise
@@ -397,6 +398,11 @@ class Place:
         """Remove the sidecar of a version of this file, if it has one."""
         with contextlib.suppress(OSError):
             self.hold.unlink(attributes.sidecar_name(self.name, st))
+
+    def drop_seal(self) -> None:
+        """Remove what was recorded of the file that had this name before."""
+        with contextlib.suppress(OSError):
+            self.hold.unlink(attributes.seal_name(self.name))
 
     def close(self) -> None:
         """Remove what is still staged, and ``.file-keeper`` when nothing else is in it."""

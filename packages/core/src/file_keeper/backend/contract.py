@@ -152,6 +152,8 @@ class ObjectInfo:
     :param metadata: in its encoded form, as written
     :param headers: those of :class:`WriteOptions`
     :param digests: of the **whole content** only, algorithm to lower-case hex
+    :param sealed: hashes that ``store_digests`` recorded under this name of a content that others may have changed
+        since: told to nobody, but what is read as a whole must have them
     :param noted: hashes are recorded beside the object (S3 tags) and ``read_digests`` would give them
     :param bucket: another bucket of the same service that it lies in, as :meth:`Backend.neighbour` names it; only of a
         source that ``copy`` is given
@@ -167,6 +169,7 @@ class ObjectInfo:
     digests: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     noted: bool = False
     bucket: str = ""
+    sealed: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 Row: TypeAlias = tuple[str, int, str, datetime | None] | tuple[str, int, str, datetime | None, str, tuple[str, str]]

@@ -91,7 +91,7 @@ class Reading(Base):
         """
         key = self._key(file)
         info = self._verbs.head(key)
-        recorded = self._digests(info)
+        recorded = {**info.sealed, **self._digests(info)}
         expected = dict(recorded)
         if isinstance(file, FileData) and file.hash:
             expected[file.algorithm] = hashing.check(file.hash, file.algorithm)
@@ -112,7 +112,8 @@ class Reading(Base):
             for name, value in known.items():
                 if found[name] != value:
                     raise exc.UploadHashMismatchError(
-                        f"the {name} of the content is {found[name]}, recorded was {value}: it is damaged, or another"
+                        f"the {name} of the content is {found[name]}, recorded was {value}: it is damaged, or "
+                        "another tool changed it; what is stored again gets a new hash"
                     )
         if record and wanted not in recorded and "store_digests" in self._verbs.verbs:
             self._verbs.store_digests(info, {wanted: found[wanted]})
