@@ -128,8 +128,6 @@ class Relay:
                     client.close()
                     continue
                 server = socket.create_connection(self._target)
-                # A close is then a reset, at once, whatever is still on its way.
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self._open |= {client, server}
                 threading.Thread(target=self._carry, args=(client, server, self._rate), daemon=True).start()
                 threading.Thread(target=self._carry, args=(server, client, 0), daemon=True).start()
@@ -143,6 +141,8 @@ class Relay:
         for end in (source, target):
             self._open.discard(end)
             with contextlib.suppress(OSError):
+                if self._down:  # a close is then a reset, at once, whatever is still on its way
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 

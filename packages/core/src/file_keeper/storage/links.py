@@ -47,14 +47,17 @@ class SignedURL(str):
         return self
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON for a script in a browser: ``url``, ``method``, ``headers``, ``fields``, ``expires``."""
-        return {
+        """Return plain JSON for a script in a browser: ``url``, ``method``, ``headers``, ``expires``.
+
+        And ``fields``, where a form is to be sent: libraries in the browser, Uppy among them, tell a form by that.
+        """
+        found: dict[str, Any] = {
             "url": str(self),
             "method": self.method,
             "headers": self.headers,
-            "fields": self.fields,
             "expires": self.expires.isoformat(),
         }
+        return {**found, "fields": self.fields} if self.fields else found
 
 
 class Links(Base):
