@@ -216,7 +216,7 @@ def settings_of(**options: Any) -> MemorySettings:
     return cast("MemorySettings", found)
 
 
-def double(limits: Limits, **options: Any) -> tuple[Storage, Double]:
+def double(limits: Limits, /, **options: Any) -> tuple[Storage, Double]:
     """Make a storage over a double with small parts."""
     defaults = {"part_size": 64 * KiB, "multipart_threshold": 64 * KiB, "overwrite_existing": True}
     settings = settings_of(**{**defaults, **options})

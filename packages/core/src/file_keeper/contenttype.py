@@ -373,6 +373,18 @@ def canonical(content_type: str) -> str:
     return _SAME.get(content_type, content_type)
 
 
+_SHOWN = frozenset(
+    ("text/plain", "text/html", "text/xml", "application/xhtml+xml", "application/json", "application/x-ndjson",
+     "text/vcard", "text/calendar", "image/x-portable-bitmap", "image/x-portable-graymap", "image/x-portable-pixmap",
+     *_INTERPRETERS.values(), *_ROOTS.values())
+)  # fmt: skip
+
+
+def told_by_name(content_type: str) -> bool:
+    """Return whether a type is one of text that no content shows: without a name it is ``text/plain``."""
+    return content_type in _TEXT.values() and content_type not in _SHOWN
+
+
 _GENERIC = (ZIP, OLE, "application/gzip", "application/ogg")
 _MEDIA = ("image/", "audio/", "video/", "font/")
 

@@ -9,6 +9,7 @@ from . import attributes, exc
 from .attributes import TOKEN
 from .backend import Limits, ObjectInfo, WriteOptions
 from .intake import SourceReader
+from .resilience.allowed import Allowed
 from .types import Progress
 from .upload import Upload
 
@@ -21,6 +22,7 @@ class UploadRequest:
     :param if_match: the etag to be replaced
     :param expected: declared hashes, algorithm to hex: the content must have them
     :param name: tells the content type where neither the upload nor its content does
+    :param allowed: what the content is held to
     """
 
     key: str
@@ -32,6 +34,7 @@ class UploadRequest:
     expected: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     name: str = ""
     progress: Progress | None = None
+    allowed: Allowed | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Feed:
         self._filename = filename or plan.name
         self._limits = engine.backend.limits
         self._threshold = min(engine.threshold, self._limits.put_max)
-        self._tally = Tally({engine.algorithm, *plan.expected})
+        self._tally = Tally({engine.algorithm, *plan.expected}, plan.allowed)
         self._way: _Way | None = None
         self._rest = memoryview(b"")
         self.ended = False
@@ -86,6 +86,9 @@ class Feed:
         self._tally.add(view[left:])
         if self._way is None:
             head = view
+            if self._plan.allowed is not None:
+                whole = self.ended and len(head) <= contenttype.SNIFF
+                self._plan.allowed.check_head(head[: contenttype.SNIFF], complete=whole)
             content_type = self._plan.content_type or contenttype.detect(head, self._filename, complete=self.ended)
             draft = Draft(self._limits, self._engine.algorithm, self._plan, content_type, None)
             if self._plan.progress is not None:

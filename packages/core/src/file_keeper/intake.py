@@ -12,6 +12,7 @@ from . import calls, exc, hashing
 from .backend import Limits
 from .backend.contract import MiB
 from .ending import Transfer
+from .resilience.allowed import Allowed
 from .settings import humanize_filesize
 from .types import Progress
 from .upload import Upload
@@ -57,16 +58,22 @@ def monotonic(progress: Progress) -> Progress:
 
 
 class Tally:
-    """Counts and hashes what passes, and compares it with what was declared."""
+    """Counts and hashes what passes, and compares it with what was declared.
 
-    def __init__(self, algorithms: Iterable[str]):
+    :param allowed: what it is held to
+    """
+
+    def __init__(self, algorithms: Iterable[str], allowed: Allowed | None = None):
         self.size = 0
+        self.allowed = allowed
         self._hashers = {name: hashing.new(name) for name in algorithms}
         self._final: tuple[int, dict[str, str]] = (-1, {})
 
     def add(self, view: memoryview) -> None:
-        """Account for bytes."""
+        """Account for bytes. :raises LargeUploadError: they are more than are allowed"""
         self.size += len(view)
+        if self.allowed is not None:
+            self.allowed.check_size(self.size)
         for hasher in self._hashers.values():
             hasher.update(view)
 
@@ -89,12 +96,18 @@ class SourceReader(Tally):
     """Reads an upload once: hashes, counts, compares with what was declared, tells the progress.
 
     :param transfer: what the reading belongs to; it ends with that
+    :param allowed: what the content is held to
     """
 
     def __init__(
-        self, upload: Upload, algorithms: set[str], progress: Progress | None, transfer: Transfer | None = None
+        self,
+        upload: Upload,
+        algorithms: set[str],
+        progress: Progress | None,
+        transfer: Transfer | None = None,
+        allowed: Allowed | None = None,
     ):
-        super().__init__(algorithms)
+        super().__init__(algorithms, allowed)
         self.transfer = transfer
         self.ended = False
         self._upload = upload

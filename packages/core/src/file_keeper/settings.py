@@ -24,6 +24,7 @@ from .known import ALIASES, KNOWN, near_miss, option_owners
 from .location import normalize_path
 from .options import Kind, Option, convert, dereference, shown, without_password
 from .references import Reference
+from .resilience.allowed import parse_limits
 from .resilience.policy import parse_breaker, parse_deadline, parse_retry
 from .units import humanize_filesize, parse_duration, parse_filesize
 
@@ -105,7 +106,7 @@ class Settings:
     :param deadline: seconds for one whole call; none by default
     :param circuit_breaker: true, or ``failures`` and ``reset``: after so many calls in a row without an answer further
         ones fail at once, for so many seconds
-    :param limits: how much may be under way at a time, and how fast
+    :param limits: what is taken: ``max_size`` of a file, ``types`` by its content (patterns such as ``image/*``)
     :param telemetry: whether and how what happens is told
     """
 
@@ -129,7 +130,7 @@ class Settings:
     retry: Any = option("any")
     deadline: Any = option("any")
     circuit_breaker: Any = option("any")
-    limits: Any = option("any", later=True)
+    limits: Any = option("any")
     telemetry: Any = option("any", later=True)
 
     given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
@@ -192,7 +193,7 @@ class Settings:
 
 
 CHANGEABLE = frozenset(
-    ("retry", "deadline", "circuit_breaker", "timeout", "overwrite_existing", "max_concurrency", "part_size",
+    ("retry", "deadline", "circuit_breaker", "limits", "timeout", "overwrite_existing", "max_concurrency", "part_size",
      "hashing_algorithm", "verify_reads")
 )  # fmt: skip
 """Options that a storage can have otherwise than the one that it shares its connections with."""
@@ -349,6 +350,7 @@ def _checked(settings: S) -> S:
     changes["retry"] = parse_retry(settings.retry)
     changes["deadline"] = parse_deadline(settings.deadline)
     changes["circuit_breaker"] = parse_breaker(settings.circuit_breaker)
+    changes["limits"] = parse_limits(settings.limits)
     if settings.multipart_threshold < 0:
         changes["multipart_threshold"] = settings.part_size
     settings = dataclasses.replace(settings, **changes)

@@ -91,6 +91,17 @@ def _rewrite(
     return storage._send(location, Upload(IterableBytesReader(stream)), plan, attributes.decode(like.metadata))
 
 
+def _beginning(backend: Backend[Any], infos: Sequence[ObjectInfo]) -> bytes:
+    """Return the first bytes of several contents one after the other, as many as tell their type."""
+    head = b""
+    for info in infos:
+        count = min(info.size, contenttype.SNIFF - len(head))
+        if count > 0:
+            with ObjectStream(backend, info.key, 0, count, etag=info.etag) as reader:
+                head += b"".join(reader)
+    return head
+
+
 def _scratch(storage: Base) -> str:
     return f"{storage._root}{RESERVED}/sessions/{attributes.new_token()}{attributes.new_token()}"
 
@@ -107,12 +118,21 @@ def _append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
     backend = storage._verbs
     target = backend.head(key)
     upload.rewind()
+    allowed = storage.settings.limits
+    if allowed is not None:
+        allowed = dataclasses.replace(allowed, before=target.size)
+        allowed.check_size(upload.size)
     room = min(storage.settings.part_size, storage.limits.put_max)
     head = memoryview(bytearray(min(room, upload.size if upload.size is not None else room) + 1))
     count = upload.read_into(head)
     small = count < len(head)
     if upload.size is not None and small and count != upload.size:
         raise exc.UploadSizeMismatchError(f"{upload.size} bytes were declared, the source gave {count}")
+    if allowed is not None:
+        allowed.check_size(count)
+        if allowed.types:
+            begin = _beginning(backend, (target,)) + bytes(head[: min(count, contenttype.SNIFF)])
+            allowed.check_head(begin, complete=small and len(begin) == target.size + count)
     if "append" in backend.verbs and small:
         hasher = hashing.new(storage.settings.hashing_algorithm)
         hasher.update(head[:count])
@@ -132,6 +152,8 @@ def _append(storage: Base, key: str, location: str, upload: Upload) -> FileData:
             chunk = memoryview(bytearray(1 << 20))
             while size := upload.read_into(chunk):
                 total += size
+                if allowed is not None:
+                    allowed.check_size(total)
                 yield bytes(chunk[:size])
             if upload.size is not None and total != upload.size:
                 raise exc.UploadSizeMismatchError(f"{upload.size} bytes were declared, the source gave {total}")
@@ -161,7 +183,12 @@ def compose(
     storage: Base, key: str, location: str, infos: Sequence[ObjectInfo], condition: tuple[bool, str]
 ) -> FileData:
     """Make one object of several; see :meth:`Storage.compose`."""
-    backend = storage._verbs
+    backend, allowed = storage._verbs, storage.settings.limits
+    if allowed is not None:
+        size = sum(info.size for info in infos)
+        allowed.check_size(size)
+        if allowed.types:
+            allowed.check_head(_beginning(backend, infos), complete=size <= contenttype.SNIFF)
     # Of one it is a copy that keeps the rights of the file, where there are some.
     if (len(infos) > 1 or storage.limits.local) and "compose" in backend.verbs:
         options = dataclasses.replace(_options(storage, infos[0], infos), if_absent=condition[0], if_match=condition[1])

@@ -98,15 +98,19 @@ class Engine:
         raise exc.ExistingFileError("there is a file already and overwriting is off")
 
     def _send(self, upload: Upload, plan: UploadRequest, transfer: ending.Transfer) -> UploadResult:
-        limits = self.backend.limits
+        limits, allowed = self.backend.limits, plan.allowed
         upload.rewind()
-        reader = SourceReader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer)
+        if allowed is not None:
+            allowed.check_size(upload.size)
+        reader = SourceReader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer, allowed)
         threshold = min(self.threshold, limits.put_max)
         single = upload.size is None or upload.size <= threshold
         if upload.size is None:
             head = reader.look(max(threshold + 1, contenttype.SNIFF))
         else:
             head = reader.look(upload.size + 1 if single else contenttype.SNIFF)
+        if allowed is not None:
+            allowed.check_head(head[: contenttype.SNIFF], complete=reader.ended and len(head) <= contenttype.SNIFF)
         content_type = plan.content_type or upload.declared_type
         if not content_type:
             name = upload.filename or plan.name
@@ -144,7 +148,7 @@ class Engine:
             return Known(reader, {})
         before = upload.fingerprint()
         upload.rewind()
-        first = SourceReader(upload, {self.algorithm, *expected}, None, reader.transfer)
+        first = SourceReader(upload, {self.algorithm, *expected}, None, reader.transfer, draft.plan.allowed)
         scratch = memoryview(bytearray(min(self.part_size, MiB)))
         while first.fill(scratch) == len(scratch):
             pass

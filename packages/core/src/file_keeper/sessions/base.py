@@ -150,6 +150,26 @@ class Session:
                 hasher.update(chunk)
         return hasher.hexdigest()
 
+    def _judge_size(self, data: FileData) -> None:
+        """Refuse what is larger than allowed, whoever began it. :raises LargeUploadError: always"""
+        if self._settings.limits is not None:
+            self._settings.limits.check_size(data.size)
+
+    def _judge_beginning(self, data: FileData, head: memoryview) -> None:
+        """Refuse the first part or piece by its type.
+
+        :raises WrongUploadTypeError: it is of none that is allowed
+        :raises MultipartUploadError: it is too short to show its type
+        """
+        allowed = self._settings.limits
+        if allowed is None or not allowed.types:
+            return
+        if len(head) < min(contenttype.SNIFF, data.size):
+            raise exc.MultipartUploadError(
+                f"'limits' of this storage name types: part 0 shows its own by at least {contenttype.SNIFF} bytes"
+            )
+        allowed.check_head(head[: contenttype.SNIFF], complete=data.size <= contenttype.SNIFF)
+
     def _check_type(self, data: FileData, state: State, beginning: State | None) -> None:
         """Compare the declared type with the one that the content shows.
 

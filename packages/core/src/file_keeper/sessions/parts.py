@@ -83,6 +83,7 @@ class PartUploads(Session):
     def multipart_update(self, data: FileData, upload: Upload, part: int) -> FileData:
         state = self._state(data, "multipart")
         ref = self._ref(data, state)
+        self._judge_size(data)
         limits = self._backend.limits
         self.check_number(part)
         others = [other for other in self._parts(state) if other["part"] != part]
@@ -93,6 +94,8 @@ class PartUploads(Session):
             raise exc.MultipartUploadError(
                 f"part {part} has {len(body)} bytes: here all parts but the last have {state['part_size']}"
             )
+        if part == 0:
+            self._judge_beginning(data, body)
         facts: State = dict(reader.digests)
         if state.get("declared_type") and all(part < other["part"] for other in others):
             facts["detected"] = type_of(body)
@@ -164,6 +167,7 @@ class PartUploads(Session):
 
     def multipart_complete(self, data: FileData) -> FileData:
         state = self._state(data, "multipart")
+        self._judge_size(data)
         try:
             parts = self._listed(data, state)
         except exc.MissingFileError:
@@ -173,7 +177,10 @@ class PartUploads(Session):
         size = sum(part["size"] for part in parts)
         if size != data.size:
             raise exc.UploadSizeMismatchError(f"{data.size} bytes were declared, the parts have {size}")
-        self._check_type(data, state, min(parts, key=lambda part: part["part"], default=None))
+        first = min(parts, key=lambda part: part["part"], default=None)
+        if first is not None and first["part"] and self._settings.limits is not None and self._settings.limits.types:
+            raise exc.MultipartUploadError("'limits' of this storage name types: what begins the file must be part 0")
+        self._check_type(data, state, first)
         digests = self._combined(data, parts)
         listed = [Part(number=part["part"], size=part["size"], etag=part["etag"]) for part in parts]
         listed.sort(key=lambda part: part.number)

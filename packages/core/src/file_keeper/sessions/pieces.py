@@ -84,12 +84,15 @@ class PieceUploads(Session):
             raise exc.ResumableUploadError(
                 f"a piece that is not the last is a multiple of {RESUMABLE_MULTIPLE} bytes, this one has {size}"
             )
+        self._judge_size(data)
         send = self._send_session if self._native else self._send_part
         try:
             upload.rewind()
             reader = SourceReader(upload, set(), None)
             made: ObjectInfo | None = None
             for body, is_end in self._chunks(reader, size, int(state["part_size"])):
+                if body and not state["uploaded"]:
+                    self._judge_beginning(data, body)
                 if body or (last and self._native):
                     made = send(data, state, ref, body, last=last and is_end)
             if not last:

@@ -234,8 +234,8 @@ class Base:
         It costs microseconds. Closing it closes nothing of this one; whoever listens to one is told of both.
 
         :param changes: ``retry``, ``deadline``, ``circuit_breaker`` (which is shared unless it is named), ``timeout``
-            (of the HTTP client of this library; that of an SDK stays), ``overwrite_existing``, ``max_concurrency``,
-            ``part_size``, ``hashing_algorithm``, ``verify_reads``
+            (of the HTTP client of this library; that of an SDK stays), ``limits``, ``overwrite_existing``,
+            ``max_concurrency``, ``part_size``, ``hashing_algorithm``, ``verify_reads``
         :raises InvalidStorageConfigurationError: for another option, or a value that makes no sense
         """
         with self._at("with_options"):
@@ -416,6 +416,7 @@ class Base:
                 expected=expected,
                 name=key,
                 progress=progress,
+                allowed=self.settings.limits,
             ),
             meant,
         )

@@ -24,6 +24,11 @@ class InParts(Base):
             raise exc.StorageDataError(f"the size of an upload is a number of bytes, not {size!r}")
         if size > self.limits.object_max:
             raise exc.LargeUploadError(f"{size} bytes are more than the largest object here")
+        allowed = self.settings.limits
+        if allowed is not None:
+            allowed.check_size(size)
+            if not size:
+                allowed.check_head(b"", complete=True)
         return self._plan(self._key(location, writing=True), **options)[0]
 
     @operation(Capability.MULTIPART)
@@ -52,6 +57,8 @@ class InParts(Base):
     @operation(Capability.MULTIPART)
     def multipart_update(self, data: FileData, upload: Uploadable, part: int) -> FileData:
         """Send a part. :raises UploadOutOfBoundError: when there is more than was declared
+
+        Where ``limits`` name types, part 0 must have at least 2 KiB, or be the whole.
 
         :param part: its number, from 0; a part may be sent again
         :return: the new state
