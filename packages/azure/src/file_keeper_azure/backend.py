@@ -68,6 +68,7 @@ _LIMITS = Limits(
     put_digests=frozenset(("md5",)),
     multipart_digests=frozenset(("md5",)),
     late_metadata=True,
+    read_describes=True,
 )
 
 

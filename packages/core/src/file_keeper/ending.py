@@ -29,7 +29,6 @@ class Transfer:
     def __init__(self) -> None:
         self.thread = threading.current_thread()
         self.stopped = False
-        self.done = threading.Event()
 
     def check(self) -> None:
         """Raise when this upload is to stop. :raises ContentError: saying so"""
@@ -60,7 +59,6 @@ def transfer() -> Generator[Transfer]:
         yield mine
     finally:
         _under_way.discard(mine)
-        mine.done.set()
 
 
 def remember(writer: Abandonable) -> None:
@@ -76,7 +74,8 @@ def _at_exit() -> None:
     ends = [end for writer in list(_open) if (end := writer.abandon()) is not None]
     wait(ends, max(0.0, deadline - time.monotonic()))
     for one in stopped:
-        one.done.wait(max(0.0, deadline - time.monotonic()))
+        while one in _under_way and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 def _forked() -> None:

@@ -131,6 +131,7 @@ class MemoryBackend(Backend[MemorySettings]):
         put_digests=hashing.NAMES,
         multipart_digests=hashing.NAMES,
         late_metadata=True,
+        read_describes=True,
         local=True,
         ranges=False,
         sign_bounds=frozenset(("size", "hash")),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import io
 from typing import Any, cast
 
 from . import exc
@@ -22,7 +24,7 @@ def owed(stream: Any) -> int:
     """
     for _ in range(_DEPTH):
         left: Any = getattr(stream, "length_remaining", None)  # urllib3
-        if left is None and _is_a(stream, "http.client.HTTPResponse"):
+        if left is None and _is_http_response(stream.__class__):
             left = stream.length
             if left is None and stream.chunked and stream.chunk_left is not None:
                 return 1  # read by lines it ends in silence, without the chunk that ends it
@@ -35,8 +37,9 @@ def owed(stream: Any) -> int:
     return 0
 
 
-def _is_a(value: Any, name: str) -> bool:
-    return any(f"{cls.__module__}.{cls.__qualname__}" == name for cls in type(value).__mro__)
+@functools.lru_cache(256)
+def _is_http_response(kind: type[Any]) -> bool:
+    return any(f"{cls.__module__}.{cls.__qualname__}" == "http.client.HTTPResponse" for cls in kind.__mro__)
 
 
 def check_whole(stream: Any, position: int) -> None:
@@ -62,6 +65,8 @@ def refuse_async(value: Any) -> None:
 
     :raises TypeError: naming the remedy
     """
+    if isinstance(value, io.IOBase):
+        return
     if hasattr(value, "__await__"):
         if inspect.iscoroutine(value):
             value.close()

@@ -221,12 +221,26 @@ def supports(storage: Base, capability: Capability, destination: Base) -> bool:
     return bool(capability)
 
 
-def _seen(storage: Base, file: FileOrLocation) -> FileData:
-    """Look at a file without reading it."""
-    info = storage._verbs.head(storage._key(file))
+def _opened(storage: Base, file: FileOrLocation) -> tuple[FileData, ObjectStream]:
+    """Open a file and describe it, in one request where the answer tells all."""
     location = file.location if isinstance(file, FileData) else file
-    info = dataclasses.replace(info, digests=storage._digests(info))
-    return attributes.describe(info, location, storage.settings.hashing_algorithm)
+    key, wanted = storage._key(file), storage.settings.hashing_algorithm
+    verify = NO_VERIFICATION if storage.settings.verify_reads == "never" else RECORDS
+    if storage.limits.read_describes:
+        reader = ObjectStream(storage._verbs, key, verify=verify)
+        info = reader.info
+        # Where bytes are sent without their hash it may be told without them.
+        if info.size >= 0 and (storage.limits.local or wanted in attributes.all_digests(info)):
+            return attributes.describe(info, location, wanted), reader
+        reader.close()
+    info = storage._verbs.head(key)
+    reader = ObjectStream(storage._verbs, key, etag=info.etag, verify=verify)
+    try:
+        info = dataclasses.replace(info, digests=storage._digests(info))
+    except BaseException:
+        reader.close()
+        raise
+    return attributes.describe(info, location, wanted), reader
 
 
 def _upload_to(
@@ -255,9 +269,7 @@ def copy(
 ) -> FileData:
     """Copy between two storages, with type, metadata and headers, verified by the recorded hash where there is one."""
     with storage._at("copy_synthetic", file.location if isinstance(file, FileData) else file):
-        seen = _seen(storage, file)
-        records = NO_VERIFICATION if storage.settings.verify_reads == "never" else RECORDS
-        reader = ObjectStream(storage._verbs, storage._key(file), etag=seen.etag, verify=records)
+        seen, reader = _opened(storage, file)
     with reader:
         return _upload_to(
             destination,

@@ -64,6 +64,7 @@ class FsBackend(Backend[FsSettings]):
         put_digests=_DIGESTS,
         multipart_digests=_DIGESTS,
         late_metadata=True,
+        read_describes=True,
         local=True,
         ranges=False,
         sign_bounds=frozenset(("size", "hash")),

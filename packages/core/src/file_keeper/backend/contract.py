@@ -88,6 +88,7 @@ class Limits:
     :param local: the bytes are local: a hash that nothing recorded is computed when it is asked for
     :param copy_attributes: ``copy`` keeps type, metadata, headers and hash by itself where `options` bring none, and
         answers with them
+    :param read_describes: the answer to ``read`` tells of an object all that ``head`` does: one is spared
     :param ranges: a large download is faster in parallel ranges
     :param sign_bounds: what the signature of an upload can bind beside its type: ``size`` (the largest), ``hash``
     """
@@ -111,6 +112,7 @@ class Limits:
     md5_metadata: str = ""
     local: bool = False
     copy_attributes: bool = False
+    read_describes: bool = False
     ranges: bool = True
     sign_bounds: frozenset[str] = frozenset()
 

@@ -89,6 +89,17 @@ class Item(Call, Generic[T]):
         except BaseException as error:
             self.end(Outcome(self.location, None, error))
 
+    def within(self, progress: Callable[[int, int | None], None]) -> Outcome[T]:
+        """Do the work as a part of another item; return the outcome."""
+        work, self._work = self._work, None
+        assert work is not None
+        try:
+            return Outcome(self.location, work(progress))
+        except CallCancelled:
+            raise
+        except BaseException as error:
+            return Outcome(self.location, None, error)
+
     def drop(self) -> None:
         """Cancel: nobody gets this outcome."""
         self.dropped = True
@@ -282,7 +293,7 @@ class Batch(Generic[T]):
 
     def tell(self, *, now: bool = False) -> None:
         """Report the progress, if it is time or `now`."""
-        self._account.tell(list(self._items), now=now)
+        self._account.tell(self._items, now=now)
 
     def wait(self, seconds: float) -> None:
         """Return when something has changed, after `seconds` at the latest."""
@@ -343,7 +354,7 @@ class _Account:
             return
         self._told = clock
         found = self._closed
-        for item in items:
+        for item in list(items):
             found = _sum(found, _of(item))
         done, size, failed, skipped = self._last = (
             max(found[0], self._last[0]),

@@ -12,9 +12,10 @@ from ..storage import Storage
 from .deleting import deleted, why_not
 from .fleet import results
 from .journal import Journal
+from .pieces import Extras
 from .plan import Plan, patterns_of, rate_of
 from .report import Change, SyncProgress, SyncReport, Tally
-from .run import Extras, OnProgress, Span
+from .run import OnProgress, Span
 
 __all__ = ["Change", "Plan", "Run", "SyncProgress", "SyncReport", "sync"]
 

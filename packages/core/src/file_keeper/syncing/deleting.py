@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from .. import exc
 from .limiting import Pace
+from .pieces import Extras
 from .plan import Plan
 from .report import Change, Tally
-from .run import Extras
 
 _BATCH = 1000
 _SAMPLE = 4

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, cast
 
 from .. import exc
@@ -20,11 +20,17 @@ from .comparing import Verdict, judge, look
 from .journal import Journal, Past
 from .limiting import Pace
 from .merging import Merge, Pair
+from .pieces import Extras, Passed, each_of, over, together
 from .plan import Plan
 from .report import Change, SyncProgress
 
 _PIECE = 1000
 """Names that are passed over in one piece."""
+
+_GROUP = 8
+_SMALL = 64 << 10
+"""Files up to so many bytes are copied so many at a time by one thread, where both sides are of this machine: to hand
+one over takes as long as to copy it."""
 
 _NOTED = 500
 """Files after which the journal notes what is reached, if no second has passed before."""
@@ -37,42 +43,6 @@ _ATTEMPTS = 3
 
 OnProgress = Callable[[SyncProgress], Any]
 OnBytes = Callable[[int, "int | None"], Any]
-
-
-class _Passed:
-    """Names that needed nothing, and names that only the target has."""
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self.skipped = 0
-        self.extras: list[str] = []
-        self.count = 0
-
-
-class Extras:
-    """Names that only the target has: in memory while they are few, else in a temporary file."""
-
-    def __init__(self) -> None:
-        import tempfile  # brings shutil and random along
-
-        self.count = 0
-        self._file = tempfile.SpooledTemporaryFile(1 << 20, "w+", encoding="utf-8", newline="\n")  # noqa: SIM115
-
-    def add(self, names: Iterable[str]) -> None:
-        """Add names."""
-        for name in names:
-            # No location has a control character, so a line is a name.
-            self._file.write(name + "\n")
-            self.count += 1
-
-    def __iter__(self) -> Iterator[str]:
-        self._file.seek(0)
-        for line in self._file:
-            yield line[:-1]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
 
 
 class Span:
@@ -115,6 +85,7 @@ class Span:
         )
         self._markers = Markers(plan.target)
         self._hidden = self._markers.all() if Capability.SCAN in plan.target.capabilities else frozenset[str]()
+        self._groups = _GROUP if plan.source.limits.local and plan.target.limits.local else 1
         self._by_provider = plan.source.copies_to(plan.target)
         self._differs = Verdict.REFUSE if plan.differing == "refuse" else Verdict.COPY
         if journal is not None and plan.delete:
@@ -125,7 +96,7 @@ class Span:
         noted, count, reached = time.monotonic(), 0, self._past.reached
         outcomes = run(self._items(), self._limit, progress=self._tell if self._progress else None, **self._options)
         with contextlib.closing(cast("Generator[Outcome[Any]]", outcomes)):
-            for outcome in outcomes:
+            for outcome in each_of(outcomes):
                 changes = list(self._accounted(outcome))
                 yield from changes
                 if outcome.location <= reached:
@@ -150,7 +121,7 @@ class Span:
         self._progress(SyncProgress(tally.copied, tally.skipped, tally.deleted, tally.failed, sent))
 
     def _accounted(self, outcome: Outcome[Any]) -> Iterator[Change]:
-        if isinstance(outcome.value, _Passed):
+        if isinstance(outcome.value, Passed):
             passed = outcome.value
             self.tally.skipped += passed.skipped
             self.extras.add(passed.extras)
@@ -190,25 +161,38 @@ class Span:
     def _items(self) -> Iterator[Item[Any]]:
         for location in self._again_first:
             yield Item(location, functools.partial(self._again, location), key=location)
-        passed, previous = _Passed(), ""
+        passed, previous, group = Passed(), "", list[Item[Any]]()
         for count, pair in enumerate(self.merge, 1):
             item = self._item(pair, passed)
-            if item is not None:
+            if item is None:
+                if group:
+                    yield together(group)
+                    group = []
+                if passed.count >= _PIECE:
+                    yield over(passed, pair.location)
+                    passed = Passed()
+            else:
                 if passed.count:
-                    yield _over(passed, previous)
-                    passed = _Passed()
-                yield item
-            elif passed.count >= _PIECE:
-                yield _over(passed, pair.location)
-                passed = _Passed()
+                    yield over(passed, previous)
+                    passed = Passed()
+                if item.outcome is None and item.size <= _SMALL:
+                    group.append(item)
+                    item = None
+                if group and (item is not None or len(group) >= self._groups):
+                    yield together(group)
+                    group = []
+                if item is not None:
+                    yield item
             previous = pair.location
             if count == self._most:
                 self.reached = previous
                 break
+        if group:
+            yield together(group)
         if passed.count:
-            yield _over(passed, previous)
+            yield over(passed, previous)
 
-    def _item(self, pair: Pair, passed: _Passed) -> Item[Any] | None:
+    def _item(self, pair: Pair, passed: Passed) -> Item[Any] | None:
         """Return what is to be done about a name; ``None`` when that is nothing, which is put into `passed`."""
         location, file, there = pair
         if file is None:
@@ -344,13 +328,6 @@ class Span:
             self._pace.bytes(moved)
 
         return tell
-
-
-def _over(passed: _Passed, upto: str) -> Item[Any]:
-    """Make an item of names that need nothing: it is done before it begins."""
-    item: Item[Any] = Item(upto, lambda progress: None)
-    item.end(Outcome(upto, passed))
-    return item
 
 
 def as_ours(error: BaseException, location: str) -> exc.FilesError:
