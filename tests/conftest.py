@@ -7,6 +7,7 @@ marker ``full``.
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: beyond the quick tier")
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:  # the workers of xdist get the same arguments
         config.option.full = True
+
+
+def pytest_collection_finish() -> None:
+    # Many tests collect garbage to see that nothing is left; what was imported until now is none, and large.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -24,7 +24,7 @@ class TestAzure(Conformance):
     refused_characters = "\\"
     refused_endings = "."
     # Azurite takes some 50 requests a second here: smaller pages and streams show the same. 1 GiB is measured by
-    # scripts/bench/azure_upload.py.
+    # scripts/bench.
     page = 500
     many = 1200
     stream_size = 64 * MiB

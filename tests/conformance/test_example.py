@@ -12,6 +12,7 @@ ADAPTER = Path(__file__).parents[2] / "examples" / "adapter.py"
 load(str(ADAPTER))
 
 
+@pytest.mark.full
 class TestExample(Conformance):
     imports = (str(ADAPTER),)
     many = 120

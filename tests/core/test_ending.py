@@ -84,7 +84,13 @@ def left(tmp_path: Path) -> list[str]:
     return sorted(str(path.relative_to(tmp_path / "root")) for path in (tmp_path / "root").rglob("*") if path.is_file())
 
 
-everywhere = pytest.mark.parametrize("version", sorted(PYTHONS))
+everywhere = pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(version, marks=() if path == sys.executable else pytest.mark.full)
+        for version, path in sorted(PYTHONS.items())
+    ],
+)
 kinds = pytest.mark.parametrize("kind", ["fs", "parts"])
 
 

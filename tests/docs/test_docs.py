@@ -37,6 +37,8 @@ def _blocks(page: Path, language: str = "python") -> list[tuple[int, str]]:
     return blocks
 
 
+FIRST = ("README.md", "start.md")
+
 EXAMPLES = [(page, line, block) for page in PAGES for line, block in _blocks(page)]
 
 
@@ -45,7 +47,14 @@ def _name(page: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("page", "line", "block"), EXAMPLES, ids=[f"{_name(page)}:{line}" for page, line, _ in EXAMPLES]
+    ("page", "line", "block"),
+    [
+        # Each is a process of its own: the quick tier has those that a newcomer meets first.
+        pytest.param(
+            *example, marks=() if example[0].name in FIRST else pytest.mark.full, id=f"{_name(example[0])}:{example[1]}"
+        )
+        for example in EXAMPLES
+    ],
 )
 def test_each_example_runs_by_itself(page: Path, line: int, block: str, tmp_path: Path):
     code = "\n" * line + block

@@ -65,7 +65,7 @@ def server_contexts(authority: Authority) -> dict[str, ssl.SSLContext | None]:
     return contexts
 
 
-@pytest.fixture(params=["http", "tls1.2", "tls1.3"])
+@pytest.fixture(params=["http", pytest.param("tls1.2", marks=pytest.mark.full), "tls1.3"])
 def either(
     request: pytest.FixtureRequest,
     serve: Callable[..., RawServer],
