@@ -1,7 +1,7 @@
 """Benchmarks: without arguments a list of them, with names they are run.
 
     python -m uv run python scripts/bench                     what there is
-    python -m uv run python scripts/bench core fs_upload      these, one after the other
+    python -m uv run python scripts/bench core table          these, one after the other
 
 Each is a module beside this file with a `main()`, and prints a table with ratios against a peer of the same run:
 absolute figures vary from machine to machine and from minute to minute. Peers that are not installed are left out.
