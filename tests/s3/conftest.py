@@ -26,6 +26,8 @@ def raw_settings(server: S3Server, **more: Any) -> dict[str, Any]:
         "key": server.access_key,
         "secret": server.secret_key,
         "region": server.region,
+        # moto does not look at this condition, and is to stand for a service that does.
+        "features": {"copy_source_if_match": True},
     }
     if server.ca_file:
         found["verify"] = server.ca_file

@@ -73,7 +73,7 @@ def test_no_verb_takes_a_strangers_answer_for_a_success(
     backend = make_backend(hooked.server(), conditional_writes="yes")
     if known:
         facts = backend.endpoint.facts
-        facts.features.update(tagging=True, parts=True, copy=True)
+        facts.known.update(tagging=True, parts=True, copy=True)
         backend.check()
     hooked.answer(*STRANGERS[stranger])
     with pytest.raises(exc.ConnectionError, match="did not answer") as caught:

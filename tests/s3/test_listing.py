@@ -14,10 +14,13 @@ from faults.proxy import FaultProxy
 from faults.strict_s3 import StrictS3
 from file_keeper import Storage, exc
 from file_keeper.backend import MultipartRef, ObjectInfo, WriteOptions, entries_of
+from file_keeper.settings import parse
 from file_keeper_s3 import S3Backend
 from file_keeper_s3 import listing as module
+from file_keeper_s3.endpoint import Endpoint
 from file_keeper_s3.facts import Facts
 from file_keeper_s3.reply import Reply
+from file_keeper_s3.settings import S3Settings
 from s3.conftest import MiB
 
 OnServer = Callable[..., Storage]
@@ -162,7 +165,7 @@ def test_a_listing_that_does_not_say_where_it_goes_on_is_an_error() -> None:
     def call(operation: str, **params: Any) -> Reply:
         return Reply(200, {}, {"IsTruncated": "true", "Rows": [], "Names": []})
 
-    for listing in (module.listed(call, Facts(), "area/", "", ""), module.upload_pages(call, "area/")):
+    for listing in (module.listed(call, _endpoint(), "area/", "", ""), module.upload_pages(call, "area/")):
         with pytest.raises(exc.ConnectionError, match="names no page to go on with"):
             list(listing)
     with pytest.raises(exc.ConnectionError, match="names no page to go on with"):
@@ -178,10 +181,10 @@ def test_a_listing_that_gives_the_same_page_again_is_an_error(version: int) -> N
         page = {"Rows": [("area/a", "", '"e"', "1")], "Names": [], "IsTruncated": "true"}
         return page | ({"NextContinuationToken": "same"} if version == 2 else {"NextMarker": "area/a"})
 
-    facts = Facts()
-    facts.list_v1 = version == 1
+    endpoint = _endpoint()
+    endpoint.facts.known["list_v2"] = version == 2
     with pytest.raises(exc.ConnectionError, match="was read already"):
-        list(module.listed(call, facts, "area/", "", ""))
+        list(module.listed(call, endpoint, "area/", "", ""))
     assert len(asked) <= 3
 
 
@@ -199,3 +202,8 @@ def test_cleanup_looks_at_the_newest_part(moto_server: S3Server, storage_on: OnS
     assert storage.multipart_refresh(young).storage_data["uploaded"] == 5 * MiB
     assert other.multipart_refresh(others)
     assert storage.cleanup_uploads(0) == 1
+
+
+def _endpoint() -> Endpoint:
+    made = parse(S3Settings, "s", {"bucket": "b"}, "file_keeper:s3")
+    return Endpoint(made, "http://s3.example", Facts(), lambda *_: None)

@@ -32,7 +32,7 @@ KNOWN: dict[str, Known] = {
             " access_key access_key_id aws_access_key_id secret_key secret_access_key aws_secret_access_key"
             " aws_session_token profile_name region_name endpoint_url addressing_style server_side_encryption"
             " kms_key_id sse_customer_key acl tags requester_pays expected_bucket_owner role_arn external_id"
-            " role_session_name web_identity_token_file sts_endpoint user_agent",
+            " role_session_name web_identity_token_file sts_endpoint user_agent features equal_parts",
         ),
         (
             "gcs",

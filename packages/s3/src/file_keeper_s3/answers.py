@@ -34,7 +34,7 @@ class Expected:
     anonymous: bool = False
 
 
-_OBJECT = Expected(Answer(headers=("etag",)))
+_OBJECT = Expected(Answer(headers=("etag",)))  # or an id of the request, see Prover.check
 _DONE = Expected(Answer(frozenset((200, 204))), anonymous=True)
 _EXPECTED: dict[str, Expected] = {
     "head_object": _OBJECT,
@@ -76,7 +76,10 @@ class Prover:
         """Look at a success. :raises ConnectionError: when it is none of S3"""
         status, headers = answer.status, answer.headers
         expected = _EXPECTED[operation]
-        check_answer(self._service, operation, expected.answer, status, headers)
+        wanted = expected.answer
+        if wanted.headers and operation != "upload_part" and _bears_id(headers):
+            wanted = Answer(wanted.statuses)  # a service that has no ETags is one all the same
+        check_answer(self._service, operation, wanted, status, headers)
         if expected.anonymous:
             self._identify(operation, status, headers)
         elif expected.answer.headers == _OBJECT.answer.headers:

@@ -23,6 +23,7 @@ from file_keeper.backend import (
     SignedRequest,
     SignOptions,
     Source,
+    Workers,
     WriteOptions,
     entries_of,
 )
@@ -39,7 +40,7 @@ from .records import MD5_KEY, storing
 from .reply import Refusal
 from .requests import Requests
 from .sdk import Clients
-from .settings import S3Settings, is_aws, order_of
+from .settings import S3Settings, is_aws, is_r2, order_of
 from .signing import sign, url
 from .tags import Tags
 from .transport import Transport
@@ -75,14 +76,14 @@ class S3Backend(Backend[S3Settings]):
         self.bucket = settings.bucket
         address = settings.endpoint_known
         native = settings.checksums == "always" or (is_aws(address) and settings.checksums == "auto")
-        self.limits = Limits(
+        self._limits = Limits(
             put_max=5 * GiB,
             part_min=copying.PART_MIN,
             part_max=5 * GiB,
             parts_max=copying.PARTS_MAX,
             # Amazon S3 User Guide, "Multipart upload limits": 48.8 TiB, what that many parts hold.
             object_max=copying.PARTS_MAX * 5 * GiB,
-            equal_parts=".r2.cloudflarestorage.com" in address,
+            equal_parts=settings.equal_parts == "yes" or (settings.equal_parts == "auto" and is_r2(address)),
             order=order_of(settings, address),
             metadata_names="headers",
             atomic_create=settings.conditional_writes != "no",
@@ -98,6 +99,14 @@ class S3Backend(Backend[S3Settings]):
         self._lock = threading.Lock()
 
     # -- what it is made of -----------------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:  # pyright: ignore[reportIncompatibleVariableOverride] - a service is got to know
+        made = self._made
+        if made is not None and (missing := made.endpoint.missing) != self._limits.missing:
+            equal = self._limits.equal_parts or "unequal_parts" in missing
+            self._limits = replace(self._limits, missing=missing, equal_parts=equal)
+        return self._limits
 
     @property
     def client(self) -> Any:
@@ -131,9 +140,9 @@ class S3Backend(Backend[S3Settings]):
             if self._made is None:
                 settings = self._clients.settings
                 endpoint = Endpoint(settings, self._transport.address, self._requests.facts, self._requests)
-                if self.limits.put_digests and not endpoint.checksums.native:
+                if self._limits.put_digests and not endpoint.checksums.native:
                     # An address of the AWS configuration files, which nobody had read before.
-                    self.limits = replace(self.limits, put_digests=frozenset(), multipart_digests=frozenset())
+                    self._limits = replace(self._limits, put_digests=frozenset(), multipart_digests=frozenset())
                 objects = Objects(settings, self._requests, endpoint)
                 multipart, tags = Multipart(objects), Tags(objects)
                 self._made = Parts(endpoint, objects, multipart, Copies(self, objects, multipart, tags), tags)
@@ -160,7 +169,7 @@ class S3Backend(Backend[S3Settings]):
         self, prefix: str, *, start_after: str = "", delimiter: str = "", keys_only: bool = False
     ) -> Iterator[Page]:
         behind = start_after if self.limits.order in ("bytes", "assumed") else ""
-        return listing.listed(self._requests, self.endpoint.facts, prefix, behind, delimiter)
+        return listing.listed(self._requests, self.endpoint, prefix, behind, delimiter)
 
     def put(self, key: str, body: Buffer | Source, options: WriteOptions) -> ObjectInfo:
         assert isinstance(body, bytes | bytearray | memoryview)
@@ -195,12 +204,12 @@ class S3Backend(Backend[S3Settings]):
         return self._parts.copies.copy(source, key, options)
 
     def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
-        return self._parts.copies.assemble(key, copying.plan(sources), options)
+        return self._parts.copies.compose(sources, key, options)
 
     def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
         if not len(body) or len(body) > self.limits.part_max:
             raise NotSupportedForObject("S3 appends one part")
-        return self._parts.copies.assemble(target.key, copying.plan([target], tail=1), options, tail=body)
+        return self._parts.copies.append(target, body, options)
 
     def store_digests(self, info: ObjectInfo, digests: Mapping[str, str]) -> None:
         self._parts.tags.record(info, digests)
@@ -226,8 +235,17 @@ class S3Backend(Backend[S3Settings]):
     def delete_many(self, keys: Sequence[str]) -> Iterable[tuple[str, Exception]]:
         for start in range(0, len(keys), DELETE_MAX):
             some = keys[start : start + DELETE_MAX]
-            # Not "Quiet": only an answer that names a key shows that it is gone.
-            answer = self._requests("delete_objects", Delete={"Objects": [{"Key": key} for key in some]})
+            if self.endpoint.lacks("delete_objects"):
+                yield from self._deleted_one_by_one(some)
+                continue
+            try:
+                # Not "Quiet": only an answer that names a key shows that it is gone.
+                answer = self._requests("delete_objects", Delete={"Objects": [{"Key": key} for key in some]})
+            except Refusal as error:
+                if not self.endpoint.learn_refused("delete_objects", error):
+                    raise
+                yield from self._deleted_one_by_one(some)
+                continue
             told = {found.get("Key", "") for found in answer.get("Deleted", ())}
             failed = answer.get("Errors", ())
             for found in failed:
@@ -240,6 +258,18 @@ class S3Backend(Backend[S3Settings]):
                 for key in some:
                     if key not in told:
                         yield key, exc.ConnectionError("the answer does not say whether the file was removed")
+
+    def _deleted_one_by_one(self, keys: Sequence[str]) -> Iterator[tuple[str, Exception]]:
+        def delete(key: str) -> tuple[str, Exception] | None:
+            try:
+                self._requests("delete_object", Key=key)
+            except Exception as error:
+                missing = isinstance(error, Refusal) and error.status == 404 and error.code != "NoSuchBucket"
+                return None if missing else (key, error)
+            return None
+
+        with Workers(self.settings.max_concurrency, "file-keeper-s3") as pool:
+            yield from filter(None, pool.map(delete, keys))
 
     def cleanup(self, prefix: str, older_than: float) -> int:
         """Remove the objects of probes that were killed, or whose answers were lost."""

@@ -15,7 +15,7 @@ from typing import Any
 from file_keeper import exc, hashing
 from file_keeper.types import Buffer
 
-from .facts import Facts
+from .facts import Facts, Feature
 from .reply import Members, Refusal
 from .settings import EXPRESS, S3Settings
 
@@ -30,6 +30,8 @@ _REFUSED_CODES = re.compile(
     "|UnsupportedOperation|MissingContentLength|Unauthorized|400|501"
 )
 _REFUSED_STATUS = (400, 401, 411, 501)
+_ABOUT_MD5 = re.compile("content-?md5", re.IGNORECASE)
+_DEMANDED = re.compile("required|missing|must", re.IGNORECASE)
 _MISMATCH = re.compile("checksum type mismatch", re.IGNORECASE)
 
 PARAMS = {
@@ -49,18 +51,41 @@ def refuses_checksums(error: Refusal) -> bool:
     return error.status in _REFUSED_STATUS and _REFUSED_CODES.fullmatch(error.code) is not None
 
 
+def refuses_md5(error: Refusal) -> bool:
+    """Return whether a request was refused for its ``Content-MD5``."""
+    told = f"{error.code} {error.said}"
+    return error.status in (400, 501) and _ABOUT_MD5.search(told) is not None and _DEMANDED.search(told) is None
+
+
+def demands_md5(error: Refusal) -> bool:
+    """Return whether a request was refused since it has no ``Content-MD5``."""
+    told = f"{error.code} {error.said}"
+    return error.status in (400, 501) and _ABOUT_MD5.search(told) is not None and _DEMANDED.search(told) is not None
+
+
 class Checksums:
     """The checksums of one storage.
 
     :param aws: the service is Amazon's
     :param call: makes a request of an operation, by parameters
+    :param known: what the service is known to have
     """
 
-    def __init__(self, settings: S3Settings, url: str, facts: Facts, call: Callable[..., Any], *, aws: bool):
+    def __init__(
+        self,
+        settings: S3Settings,
+        url: str,
+        facts: Facts,
+        call: Callable[..., Any],
+        *,
+        aws: bool,
+        known: Callable[[Feature], bool | None] = lambda _: None,
+    ):
         self.url = url
         self.facts = facts
         self.native = (aws and settings.checksums == "auto") or settings.checksums == "always"
         self._aws = aws
+        self._known = known
         self._lock = threading.Lock()
         self._settings = settings
         self._call = call
@@ -82,13 +107,19 @@ class Checksums:
 
         :param digests: what is known of the body already
         """
-        if self.modern and not (part and self.facts.legacy_parts):
-            return self._modern(body, digests, part)
-        return self._legacy(body, digests)
+        modern = self.modern and not (part and self.facts.legacy_parts)
+        found = self._modern(body, digests, part) if modern else self._legacy(body, digests)
+        if self.facts.md5_demanded and "ContentMD5" not in found:
+            found["ContentMD5"] = hashing.to_base64(digests.get("md5") or _hash("md5", body))
+        return found
+
+    @property
+    def _takes_md5(self) -> bool:
+        return self._known("content_md5") is not False
 
     def _modern(self, body: Buffer, digests: Mapping[str, str], part: bool) -> dict[str, str]:
         algorithm = next((name for name in PARAMS if name in digests and (not part or name == self._algorithm)), "")
-        if "md5" in digests and algorithm not in NATIVE and not part:
+        if "md5" in digests and algorithm not in NATIVE and not part and self._takes_md5:
             return {"ContentMD5": hashing.to_base64(digests["md5"])}
         value = digests.get(algorithm, "")
         if not value:
@@ -104,6 +135,8 @@ class Checksums:
         return result
 
     def _legacy(self, body: Buffer, digests: Mapping[str, str]) -> dict[str, str]:
+        if not self._takes_md5:
+            return {}
         value = digests.get("md5", "")
         if not value and self._signed and self._settings.checksums != "required":
             return {}  # over plain HTTP the signature has a SHA-256 of the body, which every service verifies
@@ -126,20 +159,38 @@ class Checksums:
                 self._compare(operation, body, digests or {}, sent, answer)
             return answer
 
-        if self.native or not self.modern:
-            return finish(*attempt())
         before = (self.facts.legacy, self.facts.legacy_parts)
         try:
             sent, answer = attempt()
         except Refusal as error:
+            if body is not None and (found := self._other_md5(error, lambda: finish(*attempt()))) is not None:
+                return found
+            if self.native or not self.modern:
+                raise
             if not refuses_checksums(error):
                 raise
             mismatch = part and _MISMATCH.search(str(error)) is not None
             return finish(*self._again(attempt, error, "legacy_parts" if mismatch else "legacy", before))
+        if self.native or not self.modern:
+            return finish(sent, answer)
         if body is not None and self.facts.keeps is None and any(name in sent for name in PARAMS.values()):
             # The answer repeats the checksum where the service knows what that is.
             self.facts.keeps = any(name in answer for name in PARAMS.values()) or (None if self._signed else False)
         return finish(sent, answer)
+
+    def _other_md5(self, error: Refusal, again: Callable[[], Any]) -> Any:
+        """Send a body again with ``Content-MD5`` where that is demanded, without it where it is refused.
+
+        :return: ``None`` where the refusal is about something else
+        """
+        facts = self.facts
+        if refuses_md5(error) and not self._aws and self._takes_md5:
+            facts.learn("content_md5", False)
+        elif demands_md5(error) and not facts.md5_demanded:
+            facts.md5_demanded = True
+        else:
+            return None
+        return again()
 
     def _again(
         self,

@@ -51,8 +51,15 @@ class Piece:
     end: int
 
 
-def pieces(source: ObjectInfo, size: int) -> Iterator[Piece]:
-    """Cut an object into pieces of nearly one size, about `size` and no smaller than :data:`PART_MIN`."""
+def pieces(source: ObjectInfo, size: int, *, equal: bool = False) -> Iterator[Piece]:
+    """Cut an object into pieces of nearly one size, about `size` and no smaller than :data:`PART_MIN`.
+
+    :param equal: all but the last one have this size
+    """
+    if equal:
+        for start in range(0, source.size, size):
+            yield Piece(source, start, min(start + size, source.size) - 1)
+        return
     count = max(1, min(-(-source.size // size), source.size // PART_MIN))
     start = 0
     for number in range(count):
@@ -61,19 +68,27 @@ def pieces(source: ObjectInfo, size: int) -> Iterator[Piece]:
         start = end
 
 
-def plan(sources: Sequence[ObjectInfo], *, tail: int = 0) -> list[Piece]:
+def plan(sources: Sequence[ObjectInfo], *, tail: int = 0, equal: bool = False) -> list[Piece]:
     """Cut sources into the parts of one object.
 
-    :param tail: parts that follow them
+    :param tail: bytes of one part that follows them
+    :param equal: all parts but the last must have one size
     :raises NotSupportedForObject: when one is too small to be a part that is not the last, or there are too many
     """
     sources = [source for source in sources if source.size]
-    room = PARTS_MAX - tail - max(0, len(sources) - 1)  # each source may end in a piece that is not full
+    room = PARTS_MAX - bool(tail) - max(0, len(sources) - 1)  # each source may end in a piece that is not full
     last = len(sources) - (0 if tail else 1)
     if not sources or room <= 0 or any(source.size < PART_MIN for source in sources[:last]):
         raise NotSupportedForObject(f"S3 makes no object of parts under {PART_MIN} bytes, nor of over {PARTS_MAX}")
     size = max(PART_MIN, min(COPY_PART, COPY_MAX), -(-sum(source.size for source in sources) // room))
-    return [piece for source in sources for piece in pieces(source, size)]
+    if equal and (tail or len(sources) > 1) and sources[0].size <= COPY_MAX:
+        size = sources[0].size  # the one size that may fit all
+    found = [piece for source in sources for piece in pieces(source, size, equal=equal)]
+    if equal:
+        sizes = [*(piece.end - piece.start + 1 for piece in found), *([tail] if tail else [])]
+        if any(one != sizes[0] for one in sizes[:-1]) or sizes[-1] > sizes[0]:
+            raise NotSupportedForObject("these make no parts of one size, which the service wants")
+    return found
 
 
 def send_pieces(
@@ -134,19 +149,29 @@ class Copies:
 
     def copy(self, source: ObjectInfo, key: str, options: WriteOptions) -> ObjectInfo:
         if source.size > COPY_MAX:
-            return self.assemble(key, plan([source]), options, source=source)
+            return self.assemble(key, self._plan([source]), options, source=source)
         if not self._endpoint.has("copy"):
             raise NotSupportedForObject("the service copies nothing by itself")
+        pinned = not source.etag or self._endpoint.has("copy_source_if_match")
+        if not pinned and source.size and self._can_copy_parts():
+            # The source is looked at before what was made of it is published.
+            return self.assemble(key, self._plan([source]), _with_md5(source, options), source=source)
         if options.if_absent and source.size and self._only_parts_are_conditional():
-            return self.assemble(key, plan([source]), _with_md5(source, options), source=source)
+            return self.assemble(key, self._plan([source]), _with_md5(source, options), source=source)
         params = attributes(options, self._settings) | self._objects.conditions("copy", key, options)
         params.pop("Tagging", None)  # a copy has the tags of its source
         if (algorithm := self._settings.hashing_algorithm) in self._backend.limits.put_digests:
             params["ChecksumAlgorithm"] = algorithm.upper()  # else the copy has that of its source
+        if not pinned:
+            self._look(source)
         try:
             answer = self._call("copy_object", Key=key, MetadataDirective="REPLACE", **self._source(source), **params)
         except Refusal as error:
+            if self._endpoint.learn_refused("copy", error):
+                raise NotSupportedForObject("the service copies nothing by itself") from error
             raise self._copy_failed(error, [source], options) from error
+        if not pinned:
+            self._look(source, after=True)
         return self._objects.written(key, source.size, answer["CopyObjectResult"], options)
 
     def _only_parts_are_conditional(self) -> bool:
@@ -157,14 +182,37 @@ class Copies:
         endpoint = self._endpoint
         return (
             not endpoint.condition("copy", if_match=False)
-            and endpoint.has("parts")
-            and endpoint.facts.copies_parts is not False
+            and self._can_copy_parts()
             and bool(endpoint.condition("complete", if_match=False))
         )
 
+    def _can_copy_parts(self) -> bool:
+        return self._endpoint.has("parts") and not self._endpoint.lacks("copy_parts")
+
+    def _plan(self, sources: Sequence[ObjectInfo], *, tail: int = 0) -> list[Piece]:
+        """Cut sources as :func:`plan` does, as this service wants it; `tail` is in bytes."""
+        return plan(sources, tail=tail, equal=self._endpoint.lacks("unequal_parts"))
+
+    def compose(self, sources: Sequence[ObjectInfo], key: str, options: WriteOptions) -> ObjectInfo:
+        return self.assemble(key, self._plan(sources), options)
+
+    def append(self, target: ObjectInfo, body: Buffer, options: WriteOptions) -> ObjectInfo:
+        return self.assemble(target.key, self._plan([target], tail=len(body)), options, tail=body)
+
+    def _look(self, source: ObjectInfo, *, after: bool = False) -> None:
+        """Compare the version of a source, where the service does not.
+
+        :raises ChangedFileError: it is another one
+        """
+        if source.bucket:
+            raise NotSupportedForObject("the service does not look at the version of what it copies")
+        if self._objects.head(source.key).etag != source.etag:
+            more = ": the copy has perhaps the content of the version that is there now" if after else ""
+            raise exc.ChangedFileError(f"{source.key!r} is another version now{more}")
+
     def _source(self, source: ObjectInfo) -> dict[str, Any]:
         params: dict[str, Any] = {"CopySource": {"Bucket": source.bucket or self._objects.bucket, "Key": source.key}}
-        if source.etag:
+        if source.etag and not self._endpoint.lacks("copy_source_if_match"):
             params["CopySourceIfMatch"] = f'"{source.etag}"'
         return params
 
@@ -194,8 +242,8 @@ class Copies:
         tail: Buffer | None = None,
     ) -> ObjectInfo:
         """Make an object of pieces of others, and of bytes after them; nothing is left when that fails."""
-        facts = self._endpoint.facts
-        if not self._endpoint.has("parts") or facts.copies_parts is False:
+        endpoint = self._endpoint
+        if not self._can_copy_parts():
             raise NotSupportedForObject("the service takes no parts, or copies none")
         params = attributes(options, self._settings)
         algorithm = ""
@@ -217,8 +265,12 @@ class Copies:
                 if error.status != 200 or self._endpoint.aws:
                     raise
                 # An empty part was made: rclone's server does not look at x-amz-copy-source here.
-                facts.copies_parts = False
+                endpoint.facts.learn("copy_parts", False)
                 raise NotSupportedForObject("the service copies no parts") from error
+            except Refusal as error:
+                if endpoint.learn_refused("copy_parts", error):
+                    raise NotSupportedForObject("the service copies no parts") from error
+                raise
             return {"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": number}
 
         sources = list({piece.source.key: piece.source for piece in found}.values())
@@ -237,8 +289,16 @@ class Copies:
                 last = self._parts.put(upload, len(parts), tail)
                 parts.append({"ETag": f'"{last.etag}"', "PartNumber": last.number + 1})
                 size += last.size
+            if endpoint.lacks("copy_source_if_match"):
+                for each in sources:
+                    if each.etag:
+                        self._look(each)
             try:
                 return self._parts.publish(upload, parts, size, options, algorithm)
+            except Refusal as error:
+                if self._parts.wants_equal(error):
+                    raise NotSupportedForObject("the service wants parts of one size") from error
+                raise
             except PartsDiscardedError as error:
                 raise exc.ConnectionError(error.message, code=error.code, status=409, retryable=True) from error
         except BaseException as error:
@@ -252,5 +312,5 @@ class Copies:
         """Refuse parts that are not the pieces asked for: a service may ignore ``x-amz-copy-source-range``."""
         sizes = {part.number: part.size for part in self._parts.parts(upload)}
         if any(sizes.get(number) != piece.end - piece.start + 1 for number, piece in enumerate(found)):
-            self._endpoint.facts.copies_parts = False
+            self._endpoint.facts.learn("copy_parts", False)
             raise NotSupportedForObject("the service does not copy the ranges that it is asked for")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .checksums import Checksums
-from .facts import Facts, Feature, Kind
+from .facts import LOST, Facts, Feature, Kind, is_unsupported
 from .probes import Probes
 from .reply import Refusal
 from .settings import S3Settings, is_aws
@@ -27,8 +27,9 @@ class Endpoint:
         self.url = url
         self.aws = is_aws(url)
         self.facts = facts
-        self.checksums = Checksums(settings, url, facts, call, aws=self.aws)
+        self.checksums = Checksums(settings, url, facts, call, aws=self.aws, known=self.known)
         self._settings = settings
+        self._given: Mapping[str, bool] = settings.given_features
         self._probes = Probes(settings, facts, call)
         # Of this storage alone: another one's probe that stalls holds nobody back.
         self._lock = threading.Lock()
@@ -41,17 +42,39 @@ class Endpoint:
         makes the target empty, one that ignores ``?uploads`` puts a part in place of the whole. So it is tried on an
         object of our own first.
         """
-        if self.aws:
-            return True
-        found = self.facts.features.get(feature)
+        found = self.known(feature)
         if found is None:
             with self._lock:
-                found = self.facts.features.get(feature)
+                found = self.known(feature)
                 if found is None:
-                    found = self.facts.features[feature] = self._probes.has(feature)
-                    if not found:
-                        log.warning("%s: %s", self.url, _LOST[feature])
+                    found = self._probes.has(feature)
+                    self.facts.learn(feature, found)
         return found
+
+    def known(self, feature: Feature) -> bool | None:
+        """Return the same without a request; ``None`` while nobody knows."""
+        if (given := self._given.get(feature)) is not None:
+            return given
+        return True if self.aws else self.facts.known.get(feature)
+
+    def lacks(self, feature: Feature) -> bool:
+        """Return whether the service is known not to have a feature."""
+        return self.known(feature) is False
+
+    def learn_refused(self, feature: Feature, error: Refusal) -> bool:
+        """Return whether a refusal means that the service does not have a feature at all, and remember that.
+
+        Amazon's own is believed to have them all: there it is the refusal of this request.
+        """
+        if self.aws or self._given.get(feature) or not is_unsupported(error):
+            return False
+        self.facts.learn(feature, False)
+        return True
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """The features that the service is known not to have."""
+        return frozenset(feature for feature in LOST if self.lacks(feature))
 
     def condition(self, kind: Kind, *, if_match: bool) -> str:
         """Return in which form the service takes the etag of a condition; ``""`` when it does not decide conditions.
@@ -108,11 +131,3 @@ class Endpoint:
                 kind,
             )
         return found
-
-
-_LOST: dict[Feature, str] = {
-    "tagging": "the service keeps no object tags: the hash of a file that is sent in parts from a source that can be "
-    "read only once is not recorded",
-    "parts": "the service takes no uploads in parts: a file is sent in one request, or not at all",
-    "copy": "the service copies nothing by itself: what is copied is read and written",
-}

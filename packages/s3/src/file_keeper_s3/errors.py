@@ -22,12 +22,20 @@ class Row:
     hint: str = ""
 
 
+PATH_STYLE = "SecondLevelDomainForbidden|PathStyleDomainForbidden|PathStyleNotSupported|VirtualHostDomainRequired"
+"""How services refuse a bucket in the path: Alibaba's OSS, Tencent's COS, and others."""
+
 # The first row that matches decides. Codes: Amazon S3 API Reference, "Error responses".
 ANSWERS = (
     Row(exc.MultipartUploadError, "EntityTooSmall|InvalidPart|InvalidPartOrder|InvalidPartNumber"),
     Row(exc.MissingFileError, "NoSuchUpload", hint="the multipart upload is unknown, completed or aborted"),
     Row(exc.MissingFileError, "NoSuchKey|NoSuchVersion"),
     Row(exc.InvalidStorageConfigurationError, "NoSuchBucket|InvalidBucketName", hint="{bucket}"),
+    Row(
+        exc.InvalidStorageConfigurationError,
+        PATH_STYLE,
+        hint="the service wants the bucket in the host name: set 'addressing' to 'virtual'",
+    ),
     Row(exc.UploadHashMismatchError, "BadDigest|InvalidDigest|XAmzContentSHA256Mismatch|XAmzContentChecksumMismatch"),
     Row(exc.ChangedFileError, "PreconditionFailed|412"),
     Row(exc.StorageError, "InvalidObjectState", hint="the object is archived: restore it, then read it"),

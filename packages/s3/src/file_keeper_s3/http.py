@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -14,7 +15,7 @@ from file_keeper.backend import refuse_redirect, stranger
 from file_keeper.backend.http import Client, Config, Origin, Response, acquire, release
 from file_keeper.types import Buffer
 
-from . import xml
+from . import errors, xml
 from .operations import Operation, Request, encoded, encoded_bucket, request_of
 from .reply import Refusal, Reply
 from .sdk import Clients
@@ -26,6 +27,8 @@ ERROR_MAX = 1 << 20
 """Bytes of an answer that are read into memory, so that none fills it."""
 
 _AGENT = "file-keeper-s3"
+_STYLE = re.compile(errors.PATH_STYLE)
+log = logging.getLogger("file_keeper")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
 _LISTINGS = ("ListObjectsV2", "ListObjects")
@@ -57,6 +60,7 @@ class HTTPSender:
         self._bucket = bucket
         agent = clients.settings.user_agent
         self._agent = f"{_AGENT} {agent}" if agent else _AGENT
+        self._signs = False
         self._lock = threading.Lock()
         self._signer = Signer()
         self._client: Client | None = None
@@ -75,6 +79,16 @@ class HTTPSender:
         if isinstance(reply, Refusal):
             if (region := self._other_region(reply, asked, place)) and region != place.region:
                 reply = self._sent(asked, self._moved(place, region))
+            elif (other := self._other_style(reply, place)) is not None:
+                # The key lies at another path, the signature covers another host.
+                found = self._sent(asked, other)
+                if not isinstance(found, Refusal) or not _STYLE.fullmatch(found.code):
+                    self._place = other
+                    log.warning(
+                        "%s wants the bucket in the host name (%s): so it is asked from now on; 'addressing': "
+                        "'virtual' spares the attempt", place.origin, reply.code,
+                    )  # fmt: skip
+                    reply = found
             if isinstance(reply, Refusal):
                 raise reply
         return reply
@@ -122,7 +136,11 @@ class HTTPSender:
 
     @property
     def _signs_bodies(self) -> bool:
-        return bool(self._clients.settings.config.get("s3", {}).get("payload_signing_enabled"))
+        return self._signs or bool(self._clients.settings.config.get("s3", {}).get("payload_signing_enabled"))
+
+    def sign_payloads(self) -> None:
+        """Sign each body from now on."""
+        self._signs = True
 
     def _judged(self, operation: Operation, place: Place, response: Response) -> Reply | Refusal:
         status, headers = response.status, response.headers
@@ -185,14 +203,22 @@ class HTTPSender:
         # The rules of endpoints, and what the configuration files and the environment say of them, are botocore's.
         return Place(self._clients.bucket_url(self._bucket), self._clients.region)
 
-    def _with_bucket(self, endpoint: str, settings: S3Settings) -> str:
-        addressing = settings.addressing
+    def _with_bucket(self, endpoint: str, settings: S3Settings, style: str = "") -> str:
+        addressing = style or settings.addressing
         if addressing == "auto":
             addressing = str(settings.config.get("s3", {}).get("addressing_style") or "path")
         parts = urlsplit(endpoint)
         if addressing == "virtual" and not _is_address(parts.hostname or ""):
             return parts._replace(netloc=f"{self._bucket}.{parts.netloc}").geturl()
         return f"{endpoint.rstrip('/')}/{encoded_bucket(self._bucket)}"
+
+    def _other_style(self, refusal: Refusal, place: Place) -> Place | None:
+        """Return the place with the bucket in its host name, where a service refuses it in the path."""
+        settings = self._clients.settings
+        if settings.addressing != "auto" or not settings.endpoint or not _STYLE.fullmatch(refusal.code):
+            return None
+        url = self._with_bucket(settings.endpoint, settings, "virtual")
+        return None if Place(url, place.region).origin == place.origin else Place(url, place.region)
 
     def _other_region(self, refusal: Refusal, asked: Request, place: Place) -> str:
         """Return the region that a refusal says the bucket is in, ``""`` when it is about something else."""

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 from file_keeper.backend import Items, MultipartRef, Page, Pages, Row, follow_pages
 
-from .facts import Facts
+from .endpoint import Endpoint
 from .reply import Refusal, iso_date
 
 Call = Callable[..., Any]
@@ -24,7 +24,7 @@ _UNKNOWN = ("NotImplemented", "InvalidArgument", "InvalidRequest", "MethodNotAll
 _V1, _V2 = "1", "2"
 
 
-def listed(call: Call, facts: Facts, prefix: str, start_after: str, delimiter: str) -> Pages[Page]:
+def listed(call: Call, endpoint: Endpoint, prefix: str, start_after: str, delimiter: str) -> Pages[Page]:
     """List keys and common prefixes, a page at a time, in the order of the service.
 
     :param start_after: a key to begin behind, ``""`` where the service cannot
@@ -35,22 +35,22 @@ def listed(call: Call, facts: Facts, prefix: str, start_after: str, delimiter: s
 
     def fetch(token: str) -> tuple[Page, str | None]:
         version, place = token[:1], token[1:]
-        if version == _V1 or (not token and facts.list_v1):
+        if version == _V1 or (not token and endpoint.lacks("list_v2")):
             return _first_version(call, asked, place if token else start_after)
         where = {"ContinuationToken": place} if token else {"StartAfter": start_after} if start_after else {}
         try:
             answer = call("list_objects_v2", **asked, **where)
         except Refusal as error:
-            if token or error.status not in (400, 405, 501) or error.code not in _UNKNOWN:
+            if token or endpoint.aws or error.status not in (400, 405, 501) or error.code not in _UNKNOWN:
                 raise
-            facts.list_v1 = True
+            endpoint.facts.learn("list_v2", False)
             return _first_version(call, asked, start_after)
         if not _is_truncated(answer):
             return _page(answer), None
         if following := answer.get("NextContinuationToken"):
             return _page(answer), _V2 + following
         # It answered as version 1, which has no token: it does not know the parameter.
-        facts.list_v1 = True
+        endpoint.facts.learn("list_v2", False)
         return _page(answer), _next_marker(answer, start_after)
 
     return follow_pages(fetch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -164,6 +165,7 @@ class Multipart:
                 **params,
             )
         except Refusal as error:
+            self.wants_equal(error)
             if error.code == "ConditionalRequestConflict":
                 raise errors.answer(
                     error, PartsDiscardedError, "another writer of this key broke the upload"
@@ -195,6 +197,13 @@ class Multipart:
             facts.final_etag = found.etag == info.etag
         digests = {**found.digests, **info.digests}  # on rclone's server the final etag is the MD5
         return dataclasses.replace(info, etag=found.etag, digests=digests)
+
+    def wants_equal(self, error: Refusal) -> bool:
+        """Return whether parts of several sizes are what was refused, as R2 does, and remember that."""
+        told = error.code == "InvalidPart" and re.search("same (?:length|size)", error.said) is not None
+        if told and not self._endpoint.aws:
+            self._endpoint.facts.learn("unequal_parts", False)
+        return told
 
     def abort(self, upload: MultipartRef) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from file_keeper import exc
@@ -52,20 +53,43 @@ class Objects:
             raise
         size = answer.length
         if size is None:
+            size = self._size_by_range(key)
+        if size is None:
             raise exc.ConnectionError(
                 f"{self.endpoint.url} does not say how large the object is: a proxy before it takes that away"
             )
         _refuse_marker(key, size)
         md5 = self.endpoint.facts.md5_etags is not False
-        return described(key, answer, self.bucket, size, md5=md5)
+        return self._versioned(described(key, answer, self.bucket, size, md5=md5))
+
+    def _versioned(self, info: ObjectInfo) -> ObjectInfo:
+        """Take an ETag away that names no version."""
+        return dataclasses.replace(info, etag="") if info.etag and self.endpoint.lacks("etags") else info
+
+    def _size_by_range(self, key: str) -> int | None:
+        """Return the size that the answer to a range tells, where that to a HEAD tells none: a proxy takes it away."""
+        try:
+            answer = self.call("get_object", Key=key, Range="bytes=0-0")
+        except Refusal as error:
+            if error.status == 416:
+                return 0
+            raise
+        answer.close()
+        size = sizes(answer, partial=is_partial(answer))[1]
+        return None if size < 0 else size
 
     def read(self, key: str, start: int, end: int | None, etag: str) -> Body:
-        params: dict[str, str] = {"IfMatch": f'"{etag}"'} if etag else {}
+        if etag and self.endpoint.lacks("etags"):
+            etag = ""
+        bound = bool(etag) and not self.endpoint.lacks("read_if_match")
+        params: dict[str, str] = {"IfMatch": f'"{etag}"'} if bound else {}
         if start or end is not None:
             params["Range"] = f"bytes={start}-" + ("" if end is None else str(max(start, end - 1)))
         try:
             answer = self.call("get_object", Key=key, **params)
         except Refusal as error:
+            if bound and self._is_unbound(error, key, etag):
+                return self.read(key, start, end, etag)
             if error.status == 416 or error.code == "InvalidRange":
                 return Body(self.head(key), 0, Nothing(), start=start)  # it begins past the end
             if error.status == 412:
@@ -76,6 +100,10 @@ class Objects:
         # Compared with what is read: only what certainly is a hash.
         md5 = self.endpoint.aws or self.endpoint.facts.md5_etags is True
         info = described(key, answer, self.bucket, size, md5=md5)
+        if etag and info.etag != etag and not self.endpoint.aws:
+            info = dataclasses.replace(info, etag=self._judged_etag(key, info.etag, etag))
+        else:
+            info = self._versioned(info)
         stream = answer.body if length == answer.length else Bounded(answer.body, length)
         try:
             _refuse_marker(key, size)
@@ -86,6 +114,28 @@ class Objects:
             stream.close()
             return Body(info, 0, Nothing(), start=start)
         return Body(info, length, stream, start=first_byte(answer) if partial else 0)
+
+    def _is_unbound(self, error: Refusal, key: str, etag: str) -> bool:
+        """Return whether a read was refused for its condition although that holds, and remember that."""
+        if self.endpoint.learn_refused("read_if_match", error):
+            return True
+        if error.status != 412 or self.endpoint.aws or self.head(key).etag != etag:
+            return False
+        self.endpoint.facts.learn("read_if_match", False)
+        return True
+
+    def _judged_etag(self, key: str, found: str, wanted: str) -> str:
+        """Return the ETag of an answer that has another one than was asked for, as the file's own tell it."""
+        first, second = self.head(key).etag, self.head(key).etag
+        if first == second == found:
+            return found  # it is another version
+        if first == second == wanted:
+            return wanted if not found else self._without_etags(wanted)  # only answers to GET have another one
+        return self._without_etags(wanted)
+
+    def _without_etags(self, wanted: str) -> str:
+        self.endpoint.facts.learn("etags", False)
+        return wanted
 
     def _missing(self, error: Refusal) -> exc.FilesError:
         """Return what a 404 without a body means: once, it is asked whether there is a bucket."""
@@ -162,12 +212,12 @@ class Objects:
         if form:
             return {"IfNoneMatch": "*"} if options.if_absent else {"IfMatch": form.format(options.if_match)}
         try:
-            found = self.head(key).etag
+            found = self.head(key)
         except exc.MissingFileError:
-            found = ""
-        if options.if_absent and found:
+            found = None
+        if options.if_absent and found is not None:
             raise exc.ExistingFileError("there is a file already and overwriting is off")
-        if options.if_match and found != options.if_match:
+        if options.if_match and (found is None or found.etag != options.if_match):
             raise exc.ChangedFileError("the file is not the version that was to be replaced")
         return {}
 

@@ -16,7 +16,7 @@ from file_keeper import exc, hashing
 from file_keeper.backend import Workers
 from file_keeper.location import RESERVED
 
-from .checksums import etag_of, md5_of
+from .checksums import etag_of, md5_of, refuses_md5
 from .facts import Facts, Feature, Kind
 from .records import storing
 from .reply import Refusal
@@ -57,7 +57,10 @@ class Probes:
             "tagging": self._has_tagging,
             "parts": self._has_parts,
             "copy": self._has_copy,
+            "copy_source_if_match": self._has_copy_source_if_match,
         }
+        if feature not in tries:
+            return True  # till the service refuses it
         with self._object(_FIRST) as (key, _):
             try:
                 return tries[feature](key)
@@ -92,7 +95,23 @@ class Probes:
     def _has_copy(self, key: str) -> bool:
         with self._object(_SECOND) as (target, _):
             self._copy(key, target)
-            return self._content(target) == _FIRST
+            if self._content(target) != _FIRST:
+                return False
+            if "copy_source_if_match" not in {**self._facts.known, **self._settings.given_features}:
+                self._facts.learn("copy_source_if_match", self._refuses_other_version(key, target))
+            return True
+
+    def _has_copy_source_if_match(self, key: str) -> bool:
+        """Ask for a version that there is not: only who looks at the condition refuses."""
+        with self._object(_SECOND) as (target, _):
+            return self._refuses_other_version(key, target)
+
+    def _refuses_other_version(self, source: str, target: str) -> bool:
+        try:
+            self._copy(source, target, CopySourceIfMatch='"' + "0" * 32 + '"')
+        except Refusal as error:
+            return error.status == 412
+        return False
 
     # -- conditions -------------------------------------------------------------------------------------------------
 
@@ -218,11 +237,10 @@ class Probes:
     @contextmanager
     def _upload(self, key: str, body: bytes) -> Generator[tuple[dict[str, str], list[dict[str, Any]]]]:
         """Begin an upload of one part; it is dropped at the end, unless it was completed."""
-        sums = {"ContentMD5": hashing.to_base64(md5_of(body))}
         upload = {"Key": key, "UploadId": self._call("create_multipart_upload", Key=key, **self._sse)["UploadId"]}
         parts: list[dict[str, Any]] = [{"PartNumber": 1}]
         try:
-            parts[0]["ETag"] = self._call("upload_part", body, **upload, PartNumber=1, **sums)["ETag"]
+            parts[0]["ETag"] = self._send("upload_part", body, **upload, PartNumber=1)["ETag"]
             yield upload, parts
         finally:
             if parts:
@@ -234,8 +252,18 @@ class Probes:
         return answer
 
     def _write(self, key: str, body: bytes, **condition: str) -> str:
-        sums = {"ContentMD5": hashing.to_base64(md5_of(body))}
-        return etag_of(self._call("put_object", body, Key=key, **sums, **self._sse, **condition))
+        return etag_of(self._send("put_object", body, Key=key, **self._sse, **condition))
+
+    def _send(self, operation: str, body: bytes, **params: Any) -> Any:
+        """Make a request with a body, and with the checksum that most services take."""
+        if self._settings.given_features.get("content_md5", self._facts.known.get("content_md5")) is not False:
+            try:
+                return self._call(operation, body, **params, ContentMD5=hashing.to_base64(md5_of(body)))
+            except Refusal as error:
+                if not refuses_md5(error):
+                    raise
+                self._facts.learn("content_md5", False)
+        return self._call(operation, body, **params)
 
     def _content(self, key: str) -> bytes:
         answer = self._call("get_object", Key=key)

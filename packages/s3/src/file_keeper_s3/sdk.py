@@ -21,7 +21,7 @@ from file_keeper.backend import mark_unsent, refuse_redirect, require_secure, st
 from file_keeper.types import Buffer
 
 from .reply import Refusal, Reply
-from .settings import S3Settings, make_client, make_session, service_at
+from .settings import EXPRESS, S3Settings, make_client, make_session, service_at
 from .sigv4 import Credentials
 
 
@@ -127,7 +127,7 @@ class Clients:
         except exc.FilesError:
             client.close()
             raise
-        return _tuned(client)
+        return _tuned(client, express=settings.bucket.endswith(EXPRESS))
 
     def _public(self, *, plain: bool) -> Any:
         public = self.settings.public_endpoint
@@ -143,6 +143,14 @@ class Clients:
         if self._session is None:
             self._session = make_session(self.settings)
         return self._session
+
+    def sign_payloads(self) -> None:
+        """Make the client anew: one that signs each body."""
+        config = self.settings.config
+        s3 = {**config.get("s3", {}), "payload_signing_enabled": True}
+        with self._lock:
+            self._settings = replace(self.settings, config={**config, "s3": s3})
+            self._made.pop("main", None)
 
     def after_fork(self) -> None:
         """Drop the parent's sockets and locks without touching them."""
@@ -202,6 +210,11 @@ class SDKSender:
                 f"{address} redirects in circles: set 'region' and 'endpoint' to those of the bucket"
             ) from error
 
+    def sign_payloads(self) -> None:
+        """Sign each body from now on."""
+        if self._clients.settings.client is None:
+            self._clients.sign_payloads()
+
     def after_fork(self) -> None:
         """Do nothing: the clients are made anew."""
 
@@ -242,7 +255,7 @@ SIGNER = "file-keeper-s3v4"
 """The name of botocore's own signature of version 4 where its CRT has taken the place of it."""
 
 
-def _tuned(client: Any) -> Any:
+def _tuned(client: Any, *, express: bool = False) -> Any:
     from botocore import handlers
     from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth
 
@@ -255,7 +268,8 @@ def _tuned(client: Any) -> Any:
             events.register(f"choose-signer.s3.{operation}", _signer)
     # Bodies are in memory: waiting for "100 Continue" costs each upload a round trip and saves it nothing.
     events.unregister("before-call.s3", handlers.add_expect_header)
-    for operation in ("DeleteObjects", "PutObjectTagging"):
+    # Directory buckets take the CRC32 that botocore gives them, and no MD5.
+    for operation in () if express else ("DeleteObjects", "PutObjectTagging"):
         events.register(f"before-sign.s3.{operation}", _with_md5)
     # botocore takes each success that it cannot read for a failure of S3, whoever gave it: here it is told apart.
     if (handler := getattr(handlers, "_handle_200_error", None)) is not None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from file_keeper import exc
 from file_keeper.backend import check_common_options
-from file_keeper.settings import Settings, option
+from file_keeper.settings import Settings, near_miss, option
 
 AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 EXPRESS = ("--x-s3", "--xa-s3")
@@ -46,6 +46,11 @@ class S3Settings(Settings):
         trusts AWS and tries another endpoint once
     :param listing_order: how the service lists: ``bytes`` (UTF-8, as S3 says), ``tree`` or ``none``, which are listed a
         directory at a time; ``auto`` knows some services and looks at the others before it relies on their order
+    :param equal_parts: whether the service wants all parts of one size, as R2 and Mega S4 do; ``auto`` knows that of
+        R2, and learns it of another one by its refusal
+    :param features: what the service has or does not have, true or false by name, instead of finding it out:
+        ``tagging``, ``parts``, ``copy``, ``copy_parts``, ``copy_source_if_match``, ``delete_objects``,
+        ``read_if_match``, ``etags``, ``list_v2``, ``content_md5``, ``unsigned_payload``
     :param addressing: ``path`` (default with an ``endpoint``) or ``virtual`` (bucket in the host name)
     :param client: a ready boto3 client of S3, used as it is
     :param transport: ``http`` sends by the HTTP client of this library, ``sdk`` by botocore's; ``auto`` takes the
@@ -102,6 +107,8 @@ class S3Settings(Settings):
     web_identity_token_file: str = option("text")
     sts_endpoint: str = option("text")
     user_agent: str = option("text")
+    features: Mapping[str, bool] = option("mapping")
+    equal_parts: str = option("text", "auto", choices=("auto", "yes", "no"))
 
     bucket_arns: ClassVar[bool] = True
 
@@ -134,6 +141,7 @@ class S3Settings(Settings):
         check_common_options(self, self.endpoint_known)
         self._validate_who()
         self._validate_kept()
+        self._validate_features()
 
     def _validate_who(self) -> None:
         wrong = exc.InvalidStorageConfigurationError
@@ -155,6 +163,29 @@ class S3Settings(Settings):
                 )
             if self.addressing == "virtual":
                 raise wrong(f"bucket {bucket!r} is of a tenant, and is no host's name: 'addressing' must be 'path'")
+
+    @property
+    def given_features(self) -> Mapping[str, bool]:
+        """What the settings say of the service."""
+        equal = {} if self.equal_parts == "auto" else {"unequal_parts": self.equal_parts == "no"}
+        if not equal and is_r2(self.endpoint_known):
+            equal = {"unequal_parts": False}
+        # API Reference, "PutObject": directory buckets do not take it.
+        md5 = {"content_md5": False} if self.bucket.endswith(EXPRESS) else {}
+        return {**md5, **self.features, **equal}
+
+    def _validate_features(self) -> None:
+        from .facts import LOST
+
+        names = [name for name in LOST if name != "unequal_parts"]
+        given: Mapping[str, Any] = self.features
+        for name, value in given.items():
+            if name not in names:
+                raise exc.InvalidStorageConfigurationError(
+                    f"option 'features' has no {name!r}{near_miss(name, names)}: it knows {', '.join(names)}"
+                )
+            if not isinstance(value, bool):
+                raise exc.InvalidStorageConfigurationError(f"option 'features': {name!r} must be true or false")
 
     def _validate_kept(self) -> None:
         wrong = exc.InvalidStorageConfigurationError
@@ -183,6 +214,11 @@ class S3Settings(Settings):
 def is_aws(url: str) -> bool:
     """Return whether an address is Amazon's own, which is trusted to do what its reference says."""
     return not url or f".{urlsplit(url).hostname or ''}".endswith(AWS_HOSTS)
+
+
+def is_r2(url: str) -> bool:
+    """Return whether an address is Cloudflare's, whose R2 wants parts of one size."""
+    return f".{urlsplit(url).hostname or ''}".endswith(".r2.cloudflarestorage.com")
 
 
 def service_at(url: str) -> str:

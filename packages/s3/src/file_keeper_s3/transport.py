@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -11,10 +12,11 @@ from file_keeper import exc
 from file_keeper.backend.http import is_supported
 from file_keeper.types import Buffer
 
+from .facts import Facts, facts_of
 from .http import HTTPSender
-from .reply import Reply
+from .reply import Refusal, Reply
 from .sdk import Clients, SDKSender
-from .settings import EXPRESS, S3Settings
+from .settings import EXPRESS, S3Settings, is_aws
 from .standing import standing
 
 
@@ -29,6 +31,7 @@ class Transport:
         self._bucket = bucket
         self._sender: HTTPSender | SDKSender | None = None
         self._standing: Callable[[str], dict[str, str]] | None = None
+        self._asked_signed = False
         self._address = ""
         self._lock = threading.Lock()
 
@@ -55,7 +58,28 @@ class Transport:
         sender = self._sender or self._made()
         if self._standing:
             params = {**self._standing(operation), **params}
-        return sender.request(operation, body, **params)
+        try:
+            return sender.request(operation, body, **params)
+        except Refusal as error:
+            if not self._is_unsigned(error):
+                raise
+        sender.sign_payloads()
+        answer = sender.request(operation, body, **params)
+        self._facts.learn("unsigned_payload", False)
+        return answer
+
+    @property
+    def _facts(self) -> Facts:
+        return facts_of(self.address, self._bucket)
+
+    def _is_unsigned(self, error: Refusal) -> bool:
+        """Return whether a request was refused since its body was not signed, which happens over TLS only."""
+        if self._asked_signed or is_aws(self.address) or not self.address.startswith("https:"):
+            return False
+        if error.status not in (400, 403, 501) or not _UNSIGNED.search(f"{error.code} {error.said}"):
+            return False
+        self._asked_signed = True  # once, whatever becomes of it
+        return True
 
     def _made(self) -> HTTPSender | SDKSender:
         with self._lock:
@@ -66,6 +90,11 @@ class Transport:
                     self._sender = SDKSender(self._clients, self._bucket)
                 else:
                     self._sender = HTTPSender(self._clients, self._bucket)
+                known = settings.given_features.get("unsigned_payload")
+                if known is None and settings.endpoint:
+                    known = self._facts.known.get("unsigned_payload")
+                if known is False:
+                    self._sender.sign_payloads()
             return self._sender
 
     def after_fork(self) -> None:
@@ -82,6 +111,9 @@ class Transport:
             sender.close()
 
 
+_UNSIGNED = re.compile(
+    "XAmzContentSHA256Mismatch|MissingContentSHA256|SignatureDoesNotMatch|UNSIGNED-PAYLOAD|x-amz-content-sha256"
+)
 _KNOWN = frozenset(
     ("s3", "retries", "connect_timeout", "read_timeout", "max_pool_connections", "tcp_keepalive", "region_name",
      "request_checksum_calculation", "response_checksum_validation", "parameter_validation", "proxies")

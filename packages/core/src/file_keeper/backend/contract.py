@@ -90,6 +90,8 @@ class Limits:
         answers with them
     :param read_describes: the answer to ``read`` tells of an object all that ``head`` does: one is spared
     :param ranges: a large download is faster in parallel ranges
+    :param missing: what a service was found not to do of its protocol, by names of the backend's own; it is worked
+        around, and what that costs is logged once
     :param sign_bounds: what the signature of an upload can bind beside its type: ``size`` (the largest), ``hash``
     """
 
@@ -114,6 +116,7 @@ class Limits:
     copy_attributes: bool = False
     read_describes: bool = False
     ranges: bool = True
+    missing: frozenset[str] = frozenset()
     sign_bounds: frozenset[str] = frozenset()
 
 
