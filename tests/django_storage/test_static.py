@@ -6,11 +6,13 @@ import io
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import file_keeper as fk
 import pytest
 from django.contrib.staticfiles.management.commands.collectstatic import Command as DjangosCommand
 from django.core.files.base import ContentFile
@@ -18,6 +20,7 @@ from django.core.files.storage import storages
 from django.core.management import call_command
 from django.template import Context, Template
 from file_keeper_django import FileKeeperManifestStaticStorage, FileKeeperStaticStorage
+from file_keeper_django.collecting import Collecting
 
 PLAIN = "file_keeper_django.FileKeeperStorage"
 STATIC = "file_keeper_django.FileKeeperStaticStorage"
@@ -167,7 +170,6 @@ def many(source: Path, count: int) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.full
 def test_requests_of_a_first_and_of_a_second_run(
     collect: Callable[..., str],
     fresh_settings: Callable[..., dict[str, Any]],
@@ -197,6 +199,17 @@ def test_requests_of_a_first_and_of_a_second_run(
     assert collect(options, MANIFEST).startswith("1 static file copied, 603 unmodified, ")
     # Itself, under its hashed name, and the manifest.
     assert len([request for request in proxy.requests[before:] if request.method == "PUT"]) == 3
+
+
+@pytest.mark.full
+def test_sixteen_are_on_their_way_to_a_service(fresh_settings: Callable[..., dict[str, Any]]):
+    together = threading.Barrier(16, timeout=30)
+    run = Collecting(
+        fk.make_storage("static", fresh_settings("s3")), lambda location, content: together.wait() and None
+    )
+    for number in range(16):
+        run.save(f"{number}.txt", ContentFile(b"%d" % number))
+    run.end(failed=False)  # raises where one of them has waited in vain
 
 
 def test_a_run_that_fails_says_so_and_publishes_no_manifest(

@@ -13,6 +13,9 @@ import file_keeper as fk
 
 from .sources import upload_of
 
+_CONCURRENCY = 16
+"""Files on their way at one time where each waits for a service, as in the batches of a storage."""
+
 _MEMORY = 4 << 20
 """Bytes of a file that may wait in memory to be sent; a larger one is sent at once."""
 
@@ -40,6 +43,8 @@ class Collecting:
             self._know(file)
         self._removed: set[str] = set()
         count = storage.settings.max_concurrency
+        if not storage.limits.local:
+            count = max(_CONCURRENCY, count)
         self._pool = ThreadPoolExecutor(count, "file-keeper-static")
         self._room = threading.BoundedSemaphore(2 * count)
         self._under_way: dict[str, Future[None]] = {}
