@@ -24,11 +24,6 @@ class Ours:
             return
         from file_keeper import make_storage
 
-        if service == "s3":
-            from file_keeper_s3.facts import facts_of
-
-            # The sink keeps nothing, and a probe of it would find just that.
-            facts_of(place.url, "bench").features.update(parts=True, tagging=True, copy=True)
         self.storage = make_storage("bench", self._settings(service))
         if service == "fs":
             self.storage.upload("4k", SMALL)
@@ -37,7 +32,8 @@ class Ours:
     def _settings(self, service: str) -> dict[str, Any]:
         url, verify = self.place.url, {"verify": self.place.ca_file} if self.place.tls else {}
         found: dict[str, Any] = {
-            "s3": {"endpoint": url, "max_concurrency": 16, "checksums": "always", **CLIENT, **verify},
+            # The sink keeps nothing, and a probe of it would find just that.
+            "s3": {"endpoint": url, "max_concurrency": 16, "features": {"parts": True}, **CLIENT, **verify},
             "gcs": {"endpoint": url, "anonymous": True},
             "azure": {"account_url": f"{url}/{ACCOUNT}", "account_name": ACCOUNT, "account_key": ACCOUNT_KEY},
             "fs": {"root": self.place.folder, "path": f"ours{self.fastest}", "initialize": True},
@@ -46,6 +42,8 @@ class Ours:
             found["bucket"] = "bench"
         if self.fastest:
             found["hashing_algorithm"] = ALGORITHM[service]
+            if service == "s3":
+                found["checksums"] = "always"
         return {"type": service, "overwrite_existing": True, **found}
 
     def put(self) -> None:

@@ -60,12 +60,15 @@ def check_open(stream: Any) -> None:
         raise exc.ContentError("the source is closed: nothing can be read from it")
 
 
+_PLAIN = (io.IOBase, bytes, bytearray, memoryview, int)
+
+
 def refuse_async(value: Any) -> None:
     """Refuse what only asynchronous code can read; no coroutine is left unawaited.
 
     :raises TypeError: naming the remedy
     """
-    if isinstance(value, io.IOBase):
+    if isinstance(value, _PLAIN):  # most are, and the questions below cost more than a small upload's hash
         return
     if hasattr(value, "__await__"):
         if inspect.iscoroutine(value):

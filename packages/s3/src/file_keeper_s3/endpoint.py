@@ -34,6 +34,7 @@ class Endpoint:
         # Of this storage alone: another one's probe that stalls holds nobody back.
         self._lock = threading.Lock()
         self._denied: set[tuple[Kind, bool]] = set()
+        self._missing: tuple[frozenset[str] | None, frozenset[str]] = None, frozenset()
 
     def has(self, feature: Feature) -> bool:
         """Return whether the service does what a request with a sub-resource asks for; see :data:`Feature`.
@@ -74,7 +75,12 @@ class Endpoint:
     @property
     def missing(self) -> frozenset[str]:
         """The features that the service is known not to have."""
-        return frozenset(feature for feature in LOST if self.lacks(feature))
+        seen, found = self._missing
+        if seen is not self.facts.lost:  # each call of a storage asks
+            seen = self.facts.lost
+            found = frozenset(feature for feature in LOST if self.lacks(feature))
+            self._missing = seen, found
+        return found
 
     def condition(self, kind: Kind, *, if_match: bool) -> str:
         """Return in which form the service takes the etag of a condition; ``""`` when it does not decide conditions.

@@ -54,6 +54,8 @@ class Facts:
         self._url = url
         self.known: dict[Feature, bool] = {}
         """What the service was seen to have or not to have."""
+        self.lost: frozenset[str] = frozenset()
+        """What it was seen not to have: another object after each change."""
         self.legacy = False
         """It refuses ``x-amz-checksum-*``."""
         self.legacy_parts = False
@@ -77,6 +79,7 @@ class Facts:
         """Remember a feature; tell once what is lost without it."""
         before = self.known.get(feature)
         self.known[feature] = has
+        self.lost = frozenset(name for name, there in self.known.items() if not there)
         if not has and before is not False:
             log.warning("%s: %s ('features': {'%s': false} says it beforehand)", self._url, LOST[feature], feature)
 
