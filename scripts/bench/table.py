@@ -4,7 +4,7 @@
     BENCH_SERVICES=s3,fs BENCH_TLS=0 BENCH_RUNS=3 BENCH_COUNT=300 BENCH_MIB=256 ...    less
     BENCH_PEERS=obstore,boto3 ...                                                      these beside ours
     BENCH_JSON=table.json ...                                                          all figures, for machines
-    BENCH_MARKDOWN=docs/performance-table.md ...                                       the page's table
+    BENCH_MARKDOWN=docs/performance.md ...                                             the page, between its marks
 
 Each peer runs in a process of its own, and one that is not part of the project in an environment of its own, made by
 ``uv`` with its newest version. For each task the peers take turns, so many rounds; the medians are shown. CPU seconds
@@ -255,7 +255,10 @@ def main() -> None:
     if path := env.get("BENCH_JSON"):
         Path(path).write_text(json.dumps([{**asdict(row), "title": row.title} for row in rows], indent=1))
     if path := env.get("BENCH_MARKDOWN"):
-        Path(path).write_text(markdown(rows, conditions))
+        page = Path(path)
+        before, begin, rest = page.read_text().partition("<!-- figures: begin -->\n")
+        _, end, after = rest.partition("<!-- figures: end -->")
+        page.write_text(f"{before}{begin}{markdown(rows, conditions)}{end}{after}")
 
 
 def _place(sink: Sink, tls: bool, mib: int, count: int) -> Place:
