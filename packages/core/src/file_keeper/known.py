@@ -38,7 +38,8 @@ KNOWN: dict[str, Known] = {
             "gcs",
             "gcs",
             "bucket_name project_id project credentials_file credentials endpoint client_options public_endpoint client"
-            " anonymous storage_class iam_endpoint transport verify",
+            " anonymous storage_class iam_endpoint transport verify proxies requester_pays user_project kms_key"
+            " kms_key_name sse_customer_key acl user_agent",
         ),
         (
             "azure",

@@ -47,7 +47,8 @@ CONNECTIONS = 64
 """Connections that are kept open at least, so that a program with many threads does not open one a request."""
 
 
-_RIGHTS = ("credentials_file", "credentials", "endpoint", "client_options", "client", "anonymous")
+_RIGHTS = ("credentials_file", "credentials", "endpoint", "client_options", "client", "anonymous", "user_project",
+           "sse_customer_key", "requester_pays", "kms_key")  # fmt: skip
 """Options that two buckets have in common which one rewrite can reach."""
 
 
@@ -109,7 +110,7 @@ class GcsBackend(Backend[GcsSettings]):
             from .sdk import SdkSender  # slow to import
 
             sender = SdkSender(settings, connections)
-        return Transport(sender, settings.bucket, settings.timeout, settings.storage_class)
+        return Transport(sender, settings)
 
     @property
     def transport(self) -> str:
@@ -129,7 +130,14 @@ class GcsBackend(Backend[GcsSettings]):
 
     @property
     def verbs(self) -> frozenset[str]:
-        return super().verbs - {"sign"} if self.settings.anonymous else super().verbs
+        settings, verbs = self.settings, super().verbs
+        if settings.anonymous:
+            verbs -= {"sign"}
+        if settings.sse_customer_key:
+            verbs -= {"sign", "url"}  # a link would have to hold the key
+        if settings.payer:
+            verbs -= {"url"}  # nobody can be charged for it
+        return verbs
 
     def translate(self, error: Exception) -> exc.FilesError | None:
         return errors.translate(error, self.settings.bucket)

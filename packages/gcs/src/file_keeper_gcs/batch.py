@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 
 from .answers import Refused, Reply, explained, refused
 from .transport import Transport
@@ -31,9 +32,11 @@ def delete(transport: Transport, keys: Iterable[str]) -> Iterator[tuple[str, Ref
 
 def _send(transport: Transport, keys: tuple[str, ...]) -> Iterator[tuple[str, int, bytes]]:
     name = os.urandom(16).hex()
+    project = transport.standing.project
+    query = f"?userProject={quote(project, safe='')}" if project else ""
     calls = (
         f"--{name}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
-        f"Content-ID: <{name}+{number}>\r\n\r\nDELETE {transport.path(key)} HTTP/1.1\r\n\r\n\r\n"
+        f"Content-ID: <{name}+{number}>\r\n\r\nDELETE {transport.path(key)}{query} HTTP/1.1\r\n\r\n\r\n"
         for number, key in enumerate(keys)
     )
     reply = transport.request(

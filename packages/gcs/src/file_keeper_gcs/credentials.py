@@ -181,12 +181,12 @@ class Tokens:
     One thread renews them; the others go on with what they have while that is good, and wait for it after that.
 
     :param credentials: of google-auth
-    :param timeout: seconds without a byte, of a request for a token
+    :param settings: resolved
     """
 
-    def __init__(self, credentials: Credentials, timeout: float):
+    def __init__(self, credentials: Credentials, settings: GcsSettings):
         self.credentials = credentials
-        self._request = AuthRequest(timeout)
+        self._request = AuthRequest(settings.timeout, *way(settings))
         self._lock = threading.Lock()
         self._held = _Held({}, 0.0, 0.0)
         self._failure: tuple[float, Exception] | None = None
@@ -273,10 +273,14 @@ class AuthRequest:
     """google-auth's own way to ask for a token; it is loaded when one is needed.
 
     :param timeout: seconds without a byte
+    :param verify: as the option; ``None`` for the usual authorities
+    :param proxies: by scheme; none for those of the environment
     """
 
-    def __init__(self, timeout: float):
+    def __init__(self, timeout: float, verify: bool | str | None = None, proxies: Mapping[str, str] | None = None):
         self._timeout = timeout
+        self._verify = verify
+        self._proxies = proxies
         self._made: Any = None
 
     @property
@@ -304,6 +308,11 @@ class AuthRequest:
             from google.auth.transport.requests import Request
 
             made = self._made = Request()
+            if self._verify is not None:
+                made.session.verify = self._verify
+            if self._proxies:
+                made.session.proxies = dict(self._proxies)
+                made.session.trust_env = False  # else the environment's would go before
         return made
 
     def close(self) -> None:
@@ -311,6 +320,16 @@ class AuthRequest:
         made, self._made = self._made, None
         if made is not None:
             made.session.close()
+
+
+def way(settings: GcsSettings) -> tuple[bool | str | None, Mapping[str, str]]:
+    """Return what certificates of the givers of tokens are verified with, and through which proxies they are asked.
+
+    The certificates of an endpoint of the user's own are none of theirs.
+
+    :param settings: resolved
+    """
+    return None if settings.endpoint else settings.verify, settings.proxies
 
 
 def uses_mutual_tls(settings: GcsSettings) -> bool:

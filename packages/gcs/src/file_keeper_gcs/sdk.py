@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from .answers import Reply, redacted
 from .credentials import find_credentials
-from .senders import ACCEPTED, AGENT
+from .senders import ACCEPTED, AGENT, agent_of
 from .settings import GcsSettings, address, authorities
 
 SLICE = 256 << 10
@@ -122,18 +122,19 @@ class SdkSender:
         self.base: str = connection.get_api_base_url_for_mtls().rstrip("/")
         self.universe = str(getattr(self.client, "universe_domain", "") or "googleapis.com")
         self._session: requests.Session = self.client._http
+        self._given_proxies = False
         self._timeout = (settings.timeout, settings.timeout)
         self._headers = {
-            "User-Agent": str(connection.user_agent).strip(),
+            "User-Agent": agent_of(settings, str(connection.user_agent).strip()),
             **ACCEPTED,
             **(getattr(self.client, "_extra_headers", None) or {}),
         }
         if self._is_own:
-            self._set_up(connections, authorities(settings))
+            self._set_up(connections, authorities(settings), settings.proxies)
         for name in ("urllib3.connectionpool", "google.auth.transport.requests"):
             logging.getLogger(name).addFilter(_REDACT)
 
-    def _set_up(self, connections: int, verify: bool | str) -> None:
+    def _set_up(self, connections: int, verify: bool | str, proxies: Mapping[str, str]) -> None:
         session = self._session
         if not getattr(session, "is_mtls", False):
             adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
@@ -141,7 +142,10 @@ class SdkSender:
             session.mount("http://", adapter)
         # Else `requests` looks through the environment for proxies and certificates, and into ~/.netrc for a
         # password, at every request: a fifth of what a small one costs.
-        session.proxies = session.merge_environment_settings(self.base, {}, None, None, None)["proxies"]
+        session.proxies = (
+            dict(proxies) or session.merge_environment_settings(self.base, {}, None, None, None)["proxies"]
+        )
+        self._given_proxies = bool(proxies)
         session.verify = verify
         session.trust_env = False
 
@@ -178,7 +182,7 @@ class SdkSender:
                 hooks={"response": _read_refused},
                 # A 308 of a session is no redirect, and nothing else of this API is one: see `refuse_redirect`.
                 allow_redirects=False,
-                proxies=None if self._is_own_place(origin) else _proxies(url),
+                proxies=None if self._given_proxies or self._is_own_place(origin) else _proxies(url),
             )
         except requests.RequestException as error:
             if not secret:

@@ -23,6 +23,11 @@ ACCEPTED = {"Accept-Encoding": "gzip"}
 """Objects that are stored with gzip come as they are stored (transcoding: "Decompressive transcoding")."""
 
 
+def agent_of(settings: GcsSettings, ours: str = AGENT) -> str:
+    """Return what a request says of who sends it."""
+    return f"{ours} {settings.user_agent}" if settings.user_agent else ours
+
+
 class Sender(Protocol):
     """Sends requests with credentials, each once (and once more with a new token where that was refused)."""
 
@@ -78,9 +83,10 @@ class HttpSender:
         self.base = address(settings)
         self.universe = str(options.get("universe_domain") or "googleapis.com")
         credentials = prepare(find_credentials(settings), options)
-        self._tokens = None if credentials is None else Tokens(credentials, settings.timeout)
-        self._headers: Mapping[str, str] = {"User-Agent": AGENT, **ACCEPTED}
-        self._http = http.acquire(http.Config(settings.timeout, authorities(settings)), connections)
+        self._tokens = None if credentials is None else Tokens(credentials, settings)
+        self._headers: Mapping[str, str] = {"User-Agent": agent_of(settings), **ACCEPTED}
+        proxies = tuple(sorted(settings.proxies.items())) or None
+        self._http = http.acquire(http.Config(settings.timeout, authorities(settings), proxies=proxies), connections)
         self._lock = threading.Lock()
         self._client: Any = None
         self._make_client = make_client

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from file_keeper import exc
+from file_keeper.backend import check_common_options
 from file_keeper.settings import Settings, option
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
@@ -43,6 +44,14 @@ class GcsSettings(Settings):
         ``auto``: ``http``, unless a client was given, has options of its own, or mutual TLS or a proxy that is not
         of plain HTTP is in use
     :param verify: a CA bundle's path for TLS, or false to accept any certificate
+    :param proxies: by scheme, ``{"https": "http://proxy:3128"}``; else those of the environment
+    :param requester_pays: the bucket charges who asks: here ``user_project``, else ``project_id``
+    :param user_project: the project that is charged for the requests
+    :param kms_key: name of the Cloud KMS key for what is written, ``projects/P/locations/L/keyRings/R/cryptoKeys/K``
+    :param sse_customer_key: 32 bytes in base64: what is written is encrypted with this key of your own, and nothing is
+        read without it
+    :param acl: predefined ACL of what is written, such as ``bucket-owner-full-control``
+    :param user_agent: words that are added to ``User-Agent``, such as ``shop/1.2``
     """
 
     bucket: str = option("text", required=True, aliases=("bucket_name",))
@@ -58,6 +67,19 @@ class GcsSettings(Settings):
     storage_class: str = option("text")
     transport: str = option("text", "auto", choices=("auto", "http", "sdk"))
     verify: Any = option("any")
+    proxies: Mapping[str, str] = option("mapping", secret=True)
+    requester_pays: bool = option("bool", False)
+    user_project: str = option("text")
+    kms_key: str = option("text", aliases=("kms_key_name",))
+    sse_customer_key: str = option("text", secret=True)
+    acl: str = option(
+        "text",
+        choices=(
+            "", "authenticated-read", "bucket-owner-full-control", "bucket-owner-read", "private", "project-private",
+            "public-read",
+        ),
+    )  # fmt: skip
+    user_agent: str = option("text")
 
     def validate(self) -> None:
         """Check that there is one answer to who is asking, and that addresses are addresses."""
@@ -70,23 +92,37 @@ class GcsSettings(Settings):
             raise exc.InvalidStorageConfigurationError(
                 "a ready client has its own endpoint and options: drop 'endpoint' and 'client_options', or 'client'"
             )
-        if self.client is not None and (self.transport == "http" or self.verify is not None):
+        if self.client is not None and (self.transport == "http" or self.verify is not None or self.proxies):
             raise exc.InvalidStorageConfigurationError(
-                "a ready client sends its requests itself: drop 'transport' and 'verify', or 'client'"
+                "a ready client sends its requests itself: drop 'transport', 'verify' and 'proxies', or 'client'"
             )
+        if self.kms_key and self.sse_customer_key:
+            raise exc.InvalidStorageConfigurationError(
+                "options 'kms_key' and 'sse_customer_key' exclude each other: one of them encrypts"
+            )
+        if self.requester_pays and not (self.user_project or self.project_id):
+            raise exc.InvalidStorageConfigurationError(
+                "option 'requester_pays' needs 'user_project' (or 'project_id'): the project that is charged"
+            )
+        if self.payer and self.anonymous:
+            raise exc.InvalidStorageConfigurationError("nobody can be charged for 'anonymous' requests")
         strange = sorted(set(self.client_options) - UNDERSTOOD)
         if self.transport == "http" and strange:
             raise exc.InvalidStorageConfigurationError(
                 f"{strange[0]!r} in 'client_options' is for Google's client: set 'transport' to 'auto' or 'sdk'"
             )
-        if not isinstance(self.verify, bool | str | None):
-            raise exc.InvalidStorageConfigurationError("option 'verify' must be true, false or the path of a CA bundle")
         for name in ("endpoint", "public_endpoint", "iam_endpoint"):
             value = getattr(self, name)
             if isinstance(value, str) and value and not _is_address(value):
                 raise exc.InvalidStorageConfigurationError(
                     f"option {name!r} must be an address such as https://storage.example.com, not {value!r}"
                 )
+        check_common_options(self, self.endpoint or os.environ.get(EMULATOR) or "")
+
+    @property
+    def payer(self) -> str:
+        """The project that is charged for the requests, ``""`` for the bucket's own."""
+        return self.user_project or (self.project_id if self.requester_pays else "")
 
     def live(self) -> str:
         """Name an option that holds an object of the program; the content of a key file is none."""
@@ -151,4 +187,4 @@ def transport_of(settings: GcsSettings) -> str:
 
     from .credentials import uses_mutual_tls
 
-    return "http" if http.is_supported(None) and not uses_mutual_tls(settings) else "sdk"
+    return "http" if http.is_supported(settings.proxies or None) and not uses_mutual_tls(settings) else "sdk"

@@ -72,7 +72,7 @@ def signer_of(transport: Transport, endpoint: str) -> Signer:
     email = getattr(credentials, "service_account_email", "") or ""
     if email == "default":
         # Of a machine of Google's: who it is, its metadata server tells with the first token.
-        with contextlib.closing(AuthRequest(transport.timeout)) as request:
+        with contextlib.closing(AuthRequest(transport.timeout, *transport.way)) as request:
             credentials.refresh(request)
         email = credentials.service_account_email
     if "@" not in email:
@@ -102,9 +102,11 @@ def sign(
     if options.max_size is not None:
         # Reference: "HTTP headers and common query string parameters for XML", x-goog-content-length-range.
         headers["x-goog-content-length-range"] = f"0,{options.max_size}"
+    added = transport.standing.of_link(action)
+    headers |= added.headers
     address = (public or transport.base).rstrip("/")
     host = signed_host(transport.base, address)
-    query: dict[str, str] = {}
+    query = dict(added.params)
     if action == "download":
         if options.content_type:
             query["response-content-type"] = options.content_type

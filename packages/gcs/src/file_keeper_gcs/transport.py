@@ -19,7 +19,10 @@ from file_keeper.backend.http import Origin
 from file_keeper.types import Buffer
 
 from .answers import EXPECTED, SERVICE, Prover, Reply, refused
+from .credentials import way
 from .senders import Sender
+from .settings import GcsSettings
+from .standing import Standing
 
 T = TypeVar("T")
 
@@ -30,15 +33,17 @@ class Transport:
     """Makes the requests for one bucket.
 
     :param sender: what sends them
-    :param timeout: seconds without a byte
-    :param storage_class: of what is made here, ``""`` for the bucket's default
+    :param settings: resolved
     """
 
-    def __init__(self, sender: Sender, bucket: str, timeout: float, storage_class: str = ""):
+    def __init__(self, sender: Sender, settings: GcsSettings):
         self.sender = sender
-        self.timeout = timeout
-        self.bucket = bucket
-        self.storage_class = {"storageClass": storage_class} if storage_class else {}
+        self.timeout = settings.timeout
+        self.bucket = bucket = settings.bucket
+        self.storage_class = {"storageClass": settings.storage_class} if settings.storage_class else {}
+        self.standing = Standing(settings)
+        self.way = way(settings)
+        """With what certificates are verified, and through which proxies."""
         self.base = sender.base
         self.origin = Origin.of(self.base)
         self._prefix = urlsplit(self.base).path
@@ -81,6 +86,11 @@ class Transport:
         :raises Refused: for a refusal
         :raises ConnectionError: when someone else than Google answers, or sends elsewhere; or there was no answer
         """
+        added = self.standing.of(operation)
+        if added.params:
+            params = {**(params or {}), **added.params}
+        if added.headers:
+            headers = {**(headers or {}), **added.headers}
         reply = self._send(method, path, params, headers, body, secret=secret)
         try:
             self._check(operation, reply, secret=secret)
@@ -143,7 +153,8 @@ class Transport:
         :param decode: makes it of the usual form of an answer, and proves that it is that; ``None`` for another one
         :param read: makes it of the resource
         """
-        reply = self._send("GET", self.path(), params)
+        added = self.standing.of("objects.list")
+        reply = self._send("GET", self.path(), {**params, **added.params}, added.headers)
         try:
             self._check("objects.list", reply)
             if decode and reply.status == 200 and (found := decode(reply.content)) is not None:
