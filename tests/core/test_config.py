@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +329,20 @@ def test_a_storage_that_asks_for_itself_is_an_error_and_no_silence() -> None:
             fk.get_storage("circle", {"type": "acme:circle", "initialize": True})
     finally:
         fk.adapters.unregister("acme:circle")
+
+
+def test_a_configuration_is_parsed_once_while_it_is_unchanged(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    original = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: (parsed.append(text), original(text))[1])
+    file = project / ".file-keeper.toml"
+    file.write_text("".join(f'[storages.once{number}]\ntype = "memory"\n' for number in range(30)))
+    for number in range(30):
+        assert fk.get_storage(f"once{number}").name == f"once{number}"
+    assert len(parsed) == 1
+    # Of the same length, in the same tick of the clock: what counts is what the file says.
+    file.write_text(file.read_text().replace("once29", "once30"))
+    assert fk.get_storage("once30").name == "once30"
+    with pytest.raises(fk.exc.UnknownStorageError, match="once30"):
+        fk.get_storage("once31")
+    assert len(parsed) == 2

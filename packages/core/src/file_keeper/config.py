@@ -8,6 +8,7 @@ or to root, and nobody else may be able to write it or its folder, as git asks o
 
 from __future__ import annotations
 
+import copy
 import os
 import stat
 import sys
@@ -89,8 +90,35 @@ def configured() -> dict[str, dict[str, Any]]:
 
     :raises InvalidStorageConfigurationError: when the file cannot be read, is broken, or others could have written it
     """
+    return copy.deepcopy(_current())
+
+
+def configured_names() -> list[str]:
+    """Return the names of the storages of the configuration. :raises InvalidStorageConfigurationError: as above"""
+    return list(_current())
+
+
+def configured_storage(name: str) -> dict[str, Any] | None:
+    """Return the settings of one storage of the configuration, ``None`` when it has none of that name.
+
+    :raises InvalidStorageConfigurationError: when the file cannot be read, is broken, or others could have written it
+    """
+    return copy.deepcopy(_current().get(name))
+
+
+_last: tuple[Path, str, dict[str, dict[str, Any]]] | None = None
+
+
+def _current() -> dict[str, dict[str, Any]]:
+    # It is found, judged and read each time, since any of that may change; parsing is what costs.
+    global _last
     path, walked = _find()
-    return _parsed(path, _read(path, walked=walked)) if path else {}
+    if path is None:
+        return {}
+    text = _read(path, walked=walked)
+    if (last := _last) is None or last[:2] != (path, text):
+        _last = last = (path, text, _parsed(path, text))
+    return last[2]
 
 
 def _read(path: Path, *, walked: bool) -> str:

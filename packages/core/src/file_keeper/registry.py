@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from . import exc
 from .backend import Backend
-from .config import configured
+from .config import configured_names, configured_storage
 from .known import ALIASES, KNOWN, near_miss
 from .settings import parse
 from .storage import Storage
@@ -243,12 +243,12 @@ def get_storage(name: str, settings: Mapping[str, Any] | None = None) -> Storage
 
 
 def _settings_of(name: str) -> Mapping[str, Any]:
-    known = configured()
-    if name not in known:
-        names = sorted({*_named, *known})
+    found = configured_storage(name)
+    if found is None:
+        names = sorted({*_named, *configured_names()})
         raise exc.UnknownStorageError(
             f"unknown storage {name!r}{near_miss(name, names) or ':'} "
             + (f"known are {', '.join(names)}" if names else "none is configured"),
             storage=name,
         )
-    return known[name]
+    return found
