@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from . import demo, errors, files, looking, storages, syncing
+from . import demo, errors, files, looking, standard, storages, syncing
 from .session import Config, Debug, Json, Quiet, Set, command, common
 
 _HINTS = {
@@ -91,4 +91,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, _terminated)
-    app()
+    standard.open_closed()
+    try:
+        with standard.answering():
+            app()
+    except standard.OutputError as error:
+        sys.stderr.write(f"file-keeper: {error}\n")
+        sys.exit(errors.OTHER)

@@ -6,6 +6,8 @@ from typing import Any
 
 from file_keeper import exc
 
+from .standard import OutputError, is_closed
+
 
 class UsageError(Exception):
     """The command line makes no sense; the message says what would."""
@@ -61,8 +63,12 @@ def describe(error: BaseException) -> str:
     """Format an error for people, in one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if isinstance(error, exc.FilesError | UsageError):
+    if isinstance(error, exc.ExistingFileError):
+        return f"{error}: --overwrite replaces it"
+    if isinstance(error, exc.FilesError | UsageError | OutputError):
         return str(error)
+    if isinstance(error, OSError) and error.filename is None and is_closed("stdout"):
+        return "stdout is closed: there is nowhere to write to"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
@@ -73,6 +79,8 @@ def as_record(error: BaseException) -> dict[str, Any]:
     record: dict[str, Any] = {"error": type(error).__name__, "exit_code": exit_code(error), "message": describe(error)}
     if isinstance(error, exc.FilesError):
         record["message"] = error.message or describe(error)
+        if isinstance(error, exc.ExistingFileError):
+            record["message"] += ": --overwrite replaces it"
         for name in ("storage", "operation", "location", "code", "status", "request_id", "retryable"):
             record[name] = getattr(error, name)
     return record

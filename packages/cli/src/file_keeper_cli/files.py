@@ -35,6 +35,7 @@ from .many import (
 from .output import file_record, hash_text, many, size_text
 from .places import place_of
 from .session import Session
+from .standard import answering, is_closed
 
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="All files below a folder.")]
 Glob = Annotated[
@@ -137,7 +138,14 @@ def put(
     """
     where = Address.parse(target)
     storage = session.storage(where)
+    if "-" in files and is_closed("stdin"):
+        raise UsageError("stdin is closed: there is nothing to read from it")
     folders = [path for path in files if path != "-" and os.path.isdir(path)] if recursive else []
+    for folder in folders:
+        if next(local.below(folder), None) is None:
+            session.output.warn(f"{folder}: no files lie below it, so nothing is put")
+    if len(files) > 1:
+        refuse_clashes(_sources(files, recursive))
     if folders and not (content_type or metadata or header or hash):
         batch = _batch(
             session, storage, overwrite, no_clobber, dry_run, compare_of(checksum, size_only), bwlimit, concurrency,
@@ -177,9 +185,34 @@ def put(
                     upload.filename = address.name
                     stored = storage.upload(address.location, upload, progress=tell, **options)
                 else:
-                    with open(path, "rb") as file:
-                        stored = storage.upload(address.location, file, progress=tell, **options)
+                    stored = _put_file(storage, address.location, path, progress=tell, **options)
             _stored(session, address, stored)
+
+
+def _put_file(storage: fk.Storage, location: str, path: str, **options: Any) -> fk.FileData:
+    """Store a local file. One that grows while it is read, as logs do, is sent to the end that is reached."""
+    with open(path, "rb") as file:
+        begun = os.fstat(file.fileno()).st_size
+        try:
+            return storage.upload(location, file, **options)
+        except exc.UploadSizeMismatchError:
+            if os.fstat(file.fileno()).st_size <= begun:
+                raise
+            file.seek(0)
+            return storage.upload(location, fk.Upload(file, os.path.basename(path)), **options)
+
+
+def refuse_clashes(sources: Iterable[tuple[object, str]]) -> None:
+    """Refuse sources that would land on one name: of two only the last one would be there in the end.
+
+    :param sources: each with its name in the target folder
+    :raises UsageError: naming the first two; nothing is written yet
+    """
+    seen: dict[str, object] = {}
+    for source, name in sources:
+        if name in seen:
+            raise UsageError(f"{seen[name]} and {source} would both become {name!r}: put them one after the other")
+        seen[name] = source
 
 
 def _only_for_many(*options: object) -> None:
@@ -314,8 +347,10 @@ def _compare(path: str, file: fk.FileData) -> None:
 def _copy_out(session: Session, address: Address) -> None:
     with session.storage(address).stream(address.location) as stream:
         for chunk in stream:
-            sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+            with answering():
+                sys.stdout.buffer.write(chunk)
+    with answering():
+        sys.stdout.buffer.flush()
 
 
 def cat(
@@ -355,6 +390,8 @@ def cp(
         )  # fmt: skip
         pairs = [(place_of(session, text), place_of(session, target)) for text in files]
         if not any(overlaps(here.storage, there.storage) for here, there in pairs):
+            if len(files) > 1:
+                refuse_clashes(expand(session, files, recursive=True))
             for text, (here, there) in zip(files, pairs, strict=True):
                 _expect_files(session, text)
                 carry(session, here, there, plan_of(here, there, **batch))
@@ -403,7 +440,11 @@ def _carry(
         where = where.within("")  # a folder goes to a folder, as it does for rm -r
     if several and not where.is_folder():
         raise UsageError(f"several files go into a folder: write {where}/")
-    for address, name in expand(session, files, recursive=recursive, glob=glob, settled=True):
+    meant = expand(session, files, recursive=recursive, glob=glob, settled=True)
+    if len(files) > 1:
+        meant = list(meant)
+        refuse_clashes(meant)
+    for address, name in meant:
         with session.attempt():
             to = where.within(name) if where.is_folder() else where
             if dry_run:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+
+from file_keeper.location import MAX_KEY
+
+log = logging.getLogger("file_keeper")
 
 
 def below(folder: str) -> Iterator[tuple[str, str]]:
@@ -17,16 +22,23 @@ def below(folder: str) -> Iterator[tuple[str, str]]:
 
     :raises OSError: when a folder cannot be read; nothing is left out in silence
     """
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for path, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        for name in sorted(names):
-            file = os.path.join(path, name)
-            if not os.path.exists(file) or stat.S_ISREG(os.stat(file).st_mode):
-                yield file, os.path.relpath(file, folder).replace(os.sep, "/")
+    # By hand: os.walk calls itself for each level before Python 3.12, and a tree may be deeper than that can go.
+    left = [""]
+    while left:
+        above = left.pop()
+        with os.scandir(os.path.join(folder, above)) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        deeper: list[str] = []
+        for entry in entries:
+            name = f"{above}/{entry.name}" if above else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if len(os.fsencode(name)) < MAX_KEY:
+                    deeper.append(name)
+                else:
+                    log.warning("what lies below %s is not put: no location is so long", entry.path)
+            elif not entry.is_dir() and (not os.path.exists(entry.path) or stat.S_ISREG(entry.stat().st_mode)):
+                yield entry.path, name
+        left.extend(reversed(deeper))
 
 
 def links_below(folder: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import typer
 
 from .config import Address
 from .files import Glob, Recursive, expand
-from .output import file_record, hash_text, size_text, time_text
+from .output import file_record, hash_text, one_line, size_text, time_text
 from .session import Session
 
 
@@ -66,7 +66,7 @@ def _told(address: Address, file: fk.FileData) -> str:
         **{f"metadata {name}": value for name, value in file.metadata.items()},
     }
     width = max(map(len, lines))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    return "\n".join(f"{one_line(name):<{width}}  {one_line(value)}" for name, value in lines.items())
 
 
 def verify(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import sys
 import traceback
@@ -15,17 +14,34 @@ from typing import TYPE_CHECKING, Any
 import file_keeper as fk
 
 from . import errors
+from .standard import answering
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Besides control characters: what breaks lines, and what makes those behind it run the other way.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
     """Return a text that moves no cursor: metadata and messages of a service are whatever somebody wrote there."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_escaped, text)
+
+
+def one_line(text: str) -> str:
+    """Return a text that moves no cursor and stays on its line: it can look like nothing but what it is."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def as_json(record: Mapping[str, Any]) -> str:
+    """Return a record as JSON of one line that is UTF-8: a local name that is not is spelled with its escapes."""
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def file_record(storage: str, file: fk.FileData) -> dict[str, Any]:
@@ -67,14 +83,16 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.debug = debug
+        self._warned: set[str] = set()
 
     def line(self, text: str) -> None:
         """Write a line to stdout: an answer."""
-        sys.stdout.write(text + "\n")
+        with answering():
+            sys.stdout.write(text + "\n")
 
     def record(self, record: Mapping[str, Any], text: str) -> None:
         """Write an answer: the record as JSON, or the text."""
-        self.line(json.dumps(record, ensure_ascii=False) if self.as_json else printable(text))
+        self.line(as_json(record) if self.as_json else printable(text))
 
     def done(self, record: Mapping[str, Any], text: str) -> None:
         """Write what was done: the record as JSON, or the text unless quiet."""
@@ -84,25 +102,32 @@ class Output:
     def note(self, text: str) -> None:
         """Write a remark to stderr, for people only."""
         if not (self.as_json or self.quiet):
-            sys.stdout.flush()
-            sys.stderr.write(text + "\n")
+            self._flush()
+            sys.stderr.write(printable(text) + "\n")
 
     def warn(self, text: str) -> None:
         """Write what must not be missed to stderr."""
-        sys.stdout.flush()
-        sys.stderr.write(json.dumps({"warning": text}) + "\n" if self.as_json else f"file-keeper: {text}\n")
+        self._flush()
+        if text not in self._warned:  # a folder that is listed twice is told of once
+            self._warned.add(text)
+            sys.stderr.write(as_json({"warning": text}) + "\n" if self.as_json else f"file-keeper: {printable(text)}\n")
 
     def error(self, error: BaseException) -> None:
         """Write an error to stderr."""
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
+        self._flush()
         if self.debug:
             sys.stderr.write("".join(traceback.format_exception(error)))
         if self.as_json:
-            sys.stderr.write(json.dumps(errors.as_record(error), ensure_ascii=False) + "\n")
+            sys.stderr.write(as_json(errors.as_record(error)) + "\n")
         else:
             sys.stderr.write(f"file-keeper: {printable(errors.describe(error))}\n")
         sys.stderr.flush()
+
+    @staticmethod
+    def _flush() -> None:
+        # What was answered before stands before; where it cannot be written, the end of the command tells.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
 
     def console(self) -> Console:
         """Return a console for tables on stdout; in a pipe they are as wide as their content."""
@@ -122,11 +147,3 @@ def use_utf8() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding="utf-8", errors="surrogateescape")
-
-
-def give_up_stdout() -> None:
-    """Nobody reads stdout any more: what is left in its buffer goes nowhere, without a word."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -17,7 +18,8 @@ from file_keeper import exc
 from . import errors, progress
 from .config import Address, Storages
 from .errors import UsageError
-from .output import Output, give_up_stdout, use_utf8
+from .output import Output, use_utf8
+from .standard import answering, give_up, settle
 
 P = ParamSpec("P")
 
@@ -138,14 +140,29 @@ def command(function: Callable[Concatenate[Session, P], None]) -> Callable[..., 
     return run
 
 
+class _Warnings(logging.Handler):
+    """Tells what the library warns of, such as names that were not listed."""
+
+    def __init__(self, output: Output):
+        super().__init__(logging.WARNING)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._output.warn(record.getMessage())
+
+
 def _run(function: Callable[..., None], output: Output, sets: list[str], own: dict[str, Any]) -> int:
     """Run a command; return its exit code."""
     storages: Storages | None = None
+    told = _Warnings(output)
+    log = logging.getLogger("file_keeper")
+    log.addHandler(told)
     try:
         session = Session(output, sets)
         storages = session.storages
         function(session, **own)
-        sys.stdout.flush()
+        with answering():
+            sys.stdout.flush()
         return session.code
     except (typer.Exit, typer.Abort):
         raise
@@ -153,7 +170,7 @@ def _run(function: Callable[..., None], output: Output, sets: list[str], own: di
         output.error(error)
         return errors.exit_code(error)
     except BrokenPipeError:
-        give_up_stdout()
+        give_up()
         return errors.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         output.error(error)
@@ -161,6 +178,8 @@ def _run(function: Callable[..., None], output: Output, sets: list[str], own: di
     finally:
         if storages is not None:
             storages.close()
+        log.removeHandler(told)
+        settle()
 
 
 _HINTS = get_type_hints(common, include_extras=True)

@@ -148,6 +148,8 @@ class SourceReader(Tally):
             raise exc.UploadSizeMismatchError(
                 f"{declared} bytes were declared, "
                 + (f"the source gave {self.size}" if self.ended else "the source gives more")
+                + "; a file that is written to meanwhile goes as a stream without a size, up to the end that is "
+                "reached: Upload(file)"
             )
         return count
 

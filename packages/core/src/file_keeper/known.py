@@ -56,6 +56,28 @@ ALIASES: dict[str, str] = {name.partition(":")[2]: name for name in KNOWN} | {
 """Short names of the types of ours, and their full ones."""
 
 
+_CALLED: dict[str, str] = {
+    other: name
+    for name, others in {
+        "s3": "aws amazon amazons3 awss3 boto3 s3a s3n minio ceph radosgw r2 cloudflare wasabi b2 backblaze spaces"
+        " digitalocean seaweedfs garage scaleway hetzner ovh storj tigris",
+        "gcs": "gs google gcp googlestorage googlecloud googlecloudstorage",
+        "azure": "az azureblob azblob blob abfs abfss wasb wasbs adl azurestorage microsoft",
+        "fs": "local disk file files filesystem folder directory dir localfs localdisk posix path",
+        "memory": "mem ram inmemory",
+        "null": "none devnull",
+    }.items()
+    for other in others.split()
+}
+
+
+def meant_type(kind: str) -> str:
+    """Return the short name of the type that a word means, ``s3`` for ``"minio"``; ``""`` when it means none."""
+    word = kind.rpartition(":")[2].casefold()
+    word = "".join(char for char in word if char.isalnum())
+    return word if f"file_keeper:{word}" in KNOWN else _CALLED.get(word, "")
+
+
 def near_miss(word: str, words: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` for the nearest of `words`, ``""`` when none is near."""
     import difflib

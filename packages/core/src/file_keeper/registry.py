@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from . import exc
 from .backend import Backend
 from .config import configured_names, configured_storage
-from .known import ALIASES, KNOWN, near_miss
+from .known import ALIASES, KNOWN, meant_type, near_miss
 from .settings import parse
 from .storage import Storage
 
@@ -137,12 +137,20 @@ def find_adapter(kind: Any) -> type[Backend[Any]]:
     if found is not None:
         return found
     if name in KNOWN:
-        raise exc.UnknownAdapterError(
-            f"{name!r} is not installed: pip install {KNOWN[name].distribution}  "
-            f'(or "file-keeper-core[{KNOWN[name].extra}]")'
-        )
-    hint = near_miss(kind, {*adapters, *KNOWN, *ALIASES}) or f", known are {', '.join(adapters)}"
+        raise exc.UnknownAdapterError(f"{name!r} is not installed: {_install(name)}")
+    if meant := meant_type(kind):
+        word = ALIASES[meant] if ":" in kind else meant
+        hint = f", did you mean {word!r}?"
+        if (full := ALIASES[meant]) not in adapters:
+            hint += f" It is not installed: {_install(full)}"
+    else:
+        hint = near_miss(kind, {*adapters, *KNOWN, *ALIASES}) or f", known are {', '.join(adapters)}"
     raise exc.UnknownAdapterError(f"unknown type {kind!r}{hint}")
+
+
+def _install(full: str) -> str:
+    known = KNOWN[full]
+    return f'pip install {known.distribution}  (or "file-keeper-core[{known.extra}]")'
 
 
 def make_storage(name: str, settings: Mapping[str, Any]) -> Storage:

@@ -10,6 +10,8 @@ _UNITS = {"": 1, "b": 1} | {
     for suffix, base in (("ib", 1024), ("b", 1000), ("", 1024))
 }
 _TIMES = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 36_525 * 86_400.0
+"""A hundred years: what waits for longer waits for ever, and clocks and calendars of a platform end before it."""
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
@@ -50,8 +52,12 @@ def parse_duration(value: float | str) -> float:
     :raises ValueError: for anything else
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
-        return float(value)
-    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    if not found or found[2].lower() not in _TIMES:
-        raise ValueError(f"{value!r} is not a duration such as 30 or '30s'")
-    return float(found[1]) * _TIMES[found[2].lower()]
+        seconds = value
+    else:
+        found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+        if not found or found[2].lower() not in _TIMES:
+            raise ValueError(f"{value!r} is not a duration such as 30 or '30s'")
+        seconds = float(found[1]) * _TIMES[found[2].lower()]
+    if seconds > _LONGEST:
+        raise ValueError(f"{value!r} is longer than a hundred years, the longest duration that is taken")
+    return float(seconds)

@@ -158,6 +158,8 @@ def _remaining(stream: Any) -> int | None:
     """Return the bytes from a stream's position to its end; ``None`` when it cannot tell."""
     if not is_seekable(stream):
         return None
+    if _may_lie(stream):
+        return None
     here = stream.tell()
     try:
         end = stream.seek(0, io.SEEK_END)
@@ -173,6 +175,24 @@ def _remaining(stream: Any) -> int | None:
         size = None if stream.read(1) else 0
         stream.seek(here)
     return size
+
+
+_PAGES = 1 << 20
+
+
+def _may_lie(stream: Any) -> bool:
+    """Return whether the size that the system tells may be none: files of the kernel (sysfs) claim a page each.
+
+    They take no blocks. So do small files with nothing but a hole in them, which lose nothing by an unknown size.
+    """
+    try:
+        return _claims(os.fstat(stream.fileno()))
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _claims(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and 0 < status.st_size <= _PAGES and getattr(status, "st_blocks", 1) == 0
 
 
 def _from_stream(stream: Any, filename: str = "", mime: str = "", *, size: int | None = None) -> Upload:
@@ -301,7 +321,9 @@ def _(value: os.PathLike[str], mime: str = "") -> Upload:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     size = status.st_size or None
     reader = PathReader(path)
-    if size is None:
+    if _claims(status):
+        size = None
+    elif size is None:
         size = _remaining(reader)
         reader.close()
     return Upload(reader, os.path.basename(path), size, mime, owned=True)

@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 
 from file_keeper.backend import Page, Row
-from file_keeper.location import RESERVED
+from file_keeper.location import MAX_KEY, RESERVED
 
 from .attributes import identity
 from .directory import UTF8
@@ -26,6 +26,8 @@ from .tree import Tree
 log = logging.getLogger("file_keeper")
 
 _PAGE = 1000
+_OWN = 128
+"""Bytes by which keys of the core's own, under the reserved segment, may be longer."""
 
 
 def modified(st: os.stat_result) -> datetime | None:
@@ -58,6 +60,7 @@ class Walk:
         self._prefix = prefix
         self._after = start_after
         self._omitted = 0
+        self._too_deep = 0
 
     def pages(self) -> Iterator[tuple[str, list[str]]]:
         """Return the files: the key of a directory (``""`` or ending in ``/``) and names in it, in order of whole keys.
@@ -70,8 +73,18 @@ class Walk:
                 return
             yield from self._pages(folder, self.children(folder))
         finally:
-            if self._omitted:
-                log.warning("%d files were not listed: their names are not UTF-8", self._omitted)
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell what was left out."""
+        if self._omitted:
+            log.warning("%d files were not listed: their names are not UTF-8", self._omitted)
+        if self._too_deep:
+            log.warning(
+                "%d directories were not listed: names below them are longer than a key of %d bytes can be",
+                self._too_deep,
+                MAX_KEY,
+            )
 
     def _pages(self, top: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
         stack = [(top, names, 0)]
@@ -86,7 +99,10 @@ class Walk:
             elif index < len(names):
                 stack.append((folder, names, index + 1))
                 deeper = folder + names[index]
-                stack.append((deeper, self.children(deeper), 0))
+                if _can_hold(deeper):
+                    stack.append((deeper, self.children(deeper), 0))
+                else:
+                    self._too_deep += 1
 
     def children(self, folder: str, *, deep: bool = True) -> list[str]:
         """Return the names in a directory that belong to the listing, sorted; those of directories end in ``/``.
@@ -152,7 +168,11 @@ class Walk:
                     if entry.is_file(follow_symlinks=False) and _is_text(entry.name):
                         return True
                     if entry.name != RESERVED and entry.is_dir(follow_symlinks=False) and _is_text(entry.name):
-                        folders.append(above + entry.name + "/")
+                        deeper = above + entry.name + "/"
+                        if _can_hold(deeper):
+                            folders.append(deeper)
+                        else:
+                            self._too_deep += 1
         return False
 
 
@@ -173,6 +193,8 @@ def pages(tree: Tree, prefix: str, start_after: str, delimiter: str, *, keys_onl
             yield Page([row[0] for row in rows], rows, folders)
         elif folders:
             yield Page((), (), folders)
+    if delimiter:
+        walk.tell()
 
 
 def _rows(tree: Tree, folder: str, names: list[str]) -> list[Row]:
@@ -203,6 +225,11 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _can_hold(folder: str) -> bool:
+    # Each level costs its depth to open: a tree of thousands would take minutes, and no location names what is there.
+    return len(folder.encode("utf-8", "surrogateescape")) < MAX_KEY + _OWN
 
 
 def _can_be(folder: str) -> bool:

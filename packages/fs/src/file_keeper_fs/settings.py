@@ -71,7 +71,20 @@ class FsSettings(Settings):
         :param here: what a relative ``root`` is relative to
         """
         parts = (self.path,) if self.is_absolute() else (self.root, self.bucket or "", self.path)
-        return os.path.join(here, *(os.path.expanduser(part) for part in parts if part))
+        return os.path.join(here, *(_expanded(part) for part in parts if part))
+
+
+def _expanded(part: str) -> str:
+    if not part.startswith("~"):
+        return part
+    found = os.path.expanduser(part)
+    # An empty HOME, as in some containers, would make "~/files" a directory of the root.
+    if found.startswith("~") or (part[:2] in ("~", "~/") and os.environ.get("HOME") == ""):
+        user = part.split("/")[0]
+        raise exc.InvalidStorageConfigurationError(
+            f"{part!r} cannot be found: {user!r} has no home directory here; set HOME, or give an absolute path"
+        )
+    return found
 
 
 def mode_of(value: Any) -> int | None:
