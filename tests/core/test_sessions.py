@@ -8,17 +8,19 @@ import dataclasses
 import hashlib
 import io
 import json
+import pickle
 import random
 import re
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from core.doubles import LATE, PARTS, SESSION, Double, Hooked, KiB, double, settings_of
-from file_keeper import FileData, HashingReader, Storage, exc
+from file_keeper import FileData, HashingReader, Storage, exc, make_storage
 from file_keeper.backend import Part, entries_of
 from file_keeper.resilience import retry
 
@@ -701,3 +703,31 @@ def test_who_takes_a_number_while_another_call_finishes_is_told_so() -> None:
     with pytest.raises(exc.ResumableUploadError, match="another call has finished"):
         late.resumable_resume(data, bytes(STEP))
     assert storage.content("x") == BODY[:STEP]
+
+
+def test_a_state_is_looked_through_only_when_others_had_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = make_storage("media", {"type": "memory"})
+    state = storage.multipart_start("a", 300)
+    for number in (2, 0, 1, 0):
+        state = storage.multipart_update(state, b"x" * 100, number)
+    assert [part["part"] for part in state.storage_data["parts"]] == [0, 1, 2]
+    assert state.storage_data["uploaded"] == 300
+    ways: list[Callable[[], FileData]] = [
+        lambda: FileData.from_dict(state.as_dict()),
+        lambda: travelled(state),
+        lambda: pickle.loads(pickle.dumps(state)),
+        lambda: copy.deepcopy(state),
+    ]
+    for way in ways:
+        damaged = way()
+        assert damaged == state
+        damaged.storage_data["parts"][1]["size"] = -5
+        with pytest.raises(exc.StorageDataError, match="is not a part"):
+            storage.multipart_complete(damaged)
+    looked: list[object] = []
+    monkeypatch.setattr("file_keeper.sessions.state.cast", lambda _, value: (looked.append(value), value)[1])
+    storage.multipart_update(state, b"y" * 100, 1)
+    assert looked == []
+    storage.multipart_update(travelled(state), b"y" * 100, 1)
+    assert looked
+    assert storage.multipart_complete(state).size == 300

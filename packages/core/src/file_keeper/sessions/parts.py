@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import cast
 
 from .. import exc, hashing
 from ..backend import Part
@@ -15,7 +14,7 @@ from ..intake import SourceReader, part_sizes
 from ..transfer import UploadRequest
 from ..upload import Upload
 from .base import Session, type_of
-from .state import State, damage
+from .state import Parts, State, damage
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -59,19 +58,17 @@ class PartUploads(Session):
         state |= {
             "multipart": True,
             "upload_id": self._backend.multipart_create(key, options),
-            "parts": [],
+            "parts": Parts.of(()),
             "part_size": part_size,
         }
         return data
 
-    def _with_parts(self, data: FileData, state: State, parts: list[State]) -> FileData:
-        parts = sorted(parts, key=lambda part: part["part"])
-        return dataclasses.replace(
-            data, storage_data={**state, "parts": parts, "uploaded": sum(part["size"] for part in parts)}
-        )
+    def _with_parts(self, data: FileData, state: State, parts: Parts) -> FileData:
+        return dataclasses.replace(data, storage_data={**state, "parts": parts, "uploaded": parts.size})
 
-    def _parts(self, state: State) -> list[State]:
-        return [dict(part) for part in cast("list[State]", state.get("parts", []))]
+    def _parts(self, state: State) -> Parts:
+        found: list[State] = state.get("parts", [])
+        return found if isinstance(found, Parts) and found.sound else Parts.of(dict(part) for part in found)
 
     def check_number(self, part: int) -> None:
         """Refuse what cannot be the number of a part. :raises MultipartUploadError: always"""
@@ -86,8 +83,9 @@ class PartUploads(Session):
         self._judge_size(data)
         limits = self._backend.limits
         self.check_number(part)
-        others = [other for other in self._parts(state) if other["part"] != part]
-        room = data.size - sum(other["size"] for other in others)
+        parts = self._parts(state)
+        old = parts.at(part)
+        room = data.size - parts.size + (old["size"] if old else 0)
         crc = {data.algorithm} if data.algorithm in hashing.CRCS else set[str]()
         body, reader = self._read(upload, room, crc)
         if limits.equal_parts and len(body) != state["part_size"] and len(body) != room:
@@ -97,13 +95,13 @@ class PartUploads(Session):
         if part == 0:
             self._judge_beginning(data, body)
         facts: State = dict(reader.digests)
-        if state.get("declared_type") and all(part < other["part"] for other in others):
+        if state.get("declared_type") and (not parts or part <= parts[0]["part"]):
             facts["detected"] = type_of(body)
         sent = self._backend.multipart_put(ref, part, body)
         entry: State = {"part": part, "size": sent.size, "etag": sent.etag, **facts}
         if facts:
             self._ledger(state).write(_fact(entry), entry, once=False)
-        return self._with_parts(data, state, [*others, entry])
+        return self._with_parts(data, state, parts.replaced(entry))
 
     def _read(self, upload: Upload, room: int, algorithms: set[str]) -> tuple[memoryview, SourceReader]:
         """Read a part or piece as a whole; no more than there is room for."""
@@ -163,7 +161,7 @@ class PartUploads(Session):
             if finished := self._finished(data, state):
                 return finished
             raise
-        return self._with_parts(data, state, parts)
+        return self._with_parts(data, state, Parts.of(parts))
 
     def multipart_complete(self, data: FileData) -> FileData:
         state = self._state(data, "multipart")
