@@ -14,6 +14,7 @@ import pytest
 from file_keeper import exc
 from file_keeper.backend import WriteOptions, entries_of
 from file_keeper_fs import FsBackend
+from file_keeper_fs.portable import PortableDirectory
 
 from .conftest import build
 from .tools import NEW, PLAIN, content, keys, leftovers
@@ -294,3 +295,21 @@ def test_a_lock_that_a_stranger_holds_is_not_waited_for_for_ever(plain: FsBacken
     finally:
         os.close(fd)
     backend.put("a", b"x", PLAIN)
+
+
+def test_what_is_made_in_a_directory_that_was_replaced_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    directory = PortableDirectory.at(str(tmp_path)).sub("a")
+    original = os.open
+
+    def replaced_before(path: str, *more: Any) -> int:
+        (tmp_path / "a").rename(tmp_path / "old")
+        (tmp_path / "a").mkdir()
+        return original(path, *more)
+
+    monkeypatch.setattr(os, "open", replaced_before)
+    with pytest.raises(FileNotFoundError):
+        directory.create("tmp-1")
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a", "old"]

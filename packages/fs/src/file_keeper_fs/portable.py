@@ -7,6 +7,7 @@ in between; it cannot close it as descriptors do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -33,6 +34,13 @@ def windows_refuses(name: str) -> bool:
 
 def _is_link(st: os.stat_result) -> bool:
     return stat.S_ISLNK(st.st_mode) or bool(getattr(st, "st_file_attributes", 0) & _REPARSE)
+
+
+def _drop(path: str, st: os.stat_result) -> None:
+    """Remove a file that was just made, if its path leads to it."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.lstat(path), st):
+            os.unlink(path)
 
 
 class PortableDirectory(Directory):
@@ -105,7 +113,10 @@ class PortableDirectory(Directory):
                 raise no_such(path)
             self._look()
         except BaseException:
+            made = os.fstat(fd)
             os.close(fd)
+            if flags & os.O_EXCL:  # the directory was replaced by another, in which it was made: nobody comes for it
+                _drop(path, made)
             raise
         if st.st_ino == now.st_ino:
             return fd, st
