@@ -110,8 +110,13 @@ def _now() -> datetime:
 
 
 def _copied(body: Buffer) -> bytes:
-    """Return a copy, made in slices: in one piece it would keep every other thread waiting, an event loop too."""
+    """Return bytes that nobody else can change.
+
+    A copy is made in slices: in one piece it would keep every other thread waiting, an event loop too.
+    """
     view = memoryview(body)
+    if type(view.obj) is bytes and len(view.obj) == view.nbytes:
+        return view.obj
     if view.nbytes <= _SLICE:
         return bytes(view)
     copy = io.BytesIO()
