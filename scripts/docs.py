@@ -285,7 +285,8 @@ def command_page() -> str:
     parts = [COMMAND, f"{_paragraphs(program.help)}\n{_paragraphs(program.epilog)}\n## Common options\n\n"]
     parts.append("Before the command or behind it:\n\n" + _options(program))
     common = {name for option in program.params for name in option.opts}
-    for name, command in program.commands.items():
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
         if command.hidden:
             continue
         inner = command.context_class(command, info_name=name, parent=context)

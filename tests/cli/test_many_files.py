@@ -185,3 +185,24 @@ def test_interrupted_it_says_how_to_go_on_and_the_next_run_finishes(tmp_path):
     totals = json.loads(out.splitlines()[-1])
     assert (done.returncode, totals["copied"] + totals["skipped"], totals["skipped"] >= 5) == (0, 60, True)
     assert sum(path.stat().st_size for path in (tmp_path / "t").iterdir() if path.is_file()) == 60 * 20_000
+
+
+def test_put_with_attributes_passes_over_what_is_there(media, tree):
+    first = media("put", "-r", tree, ":up", "--metadata", "source=build", "--json")
+    assert first.code == 0
+    stat = media("stat", ":up/a.txt", "--json").records[0]
+    assert stat["metadata"] == {"source": "build"}
+    again = media("put", "-r", tree, ":up", "--metadata", "source=build", "--json")
+    assert again.code == 0
+    assert {record["action"] for record in again.records if "action" in record} == {"skip"}
+    assert media("put", "-r", tree, ":up", "--hash", "0" * 32).code == 2
+
+
+def test_many_are_moved_side_by_side(media):
+    for number in range(30):
+        media("put", "-", f":x/{number:02}", stdin=b"%d" % number)
+    media("put", "-", ":y/07", stdin=b"other")
+    result = media("mv", "-r", ":x", ":y", "--concurrency", "4", "--json")
+    assert result.code == 4
+    assert [record["location"] for record in result.records] == [f"y/{n:02}" for n in range(30) if n != 7]
+    assert names(media) == ["x/07", *(f"y/{n:02}" for n in range(30))]

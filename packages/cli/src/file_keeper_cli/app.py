@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
+import os
 import signal
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 
-from . import demo, errors, files, looking, standard, storages, syncing
+from . import errors, standard
 from .session import Config, Debug, Json, Quiet, Set, command, common
 
 _HINTS = {
@@ -22,8 +23,25 @@ _HINTS = {
 """What other programs call it, and what it is called here."""
 
 
+_PANELS = {
+    "Files": ("files.put", "files.get", "files.cat", "moving.cp", "moving.mv", "removing.rm"),
+    "Many files": ("syncing.sync", "syncing.du", "syncing.find"),
+    "Looking": ("looking.ls", "looking.stat", "looking.verify", "looking.url"),
+    "Storages": ("storages.storages", "storages.check", "syncing.cleanup", "demo.demo"),
+}
+_PLACES = {path.partition(".")[2]: (panel, path) for panel, paths in _PANELS.items() for path in paths}
+
+
 class _Commands(TyperGroup):
-    """The commands, which know what others call them."""
+    """The commands, of which only those are made that are asked for, and which know what others call them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_PLACES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _PLACES and cmd_name not in self.commands:
+            self.commands[cmd_name] = _made(cmd_name)
+        return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in _HINTS and self.get_command(ctx, args[0]) is None:
@@ -48,6 +66,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata
+
         typer.echo(f"file-keeper {importlib.metadata.version('file-keeper-cli')}")
         raise typer.Exit
 
@@ -68,17 +88,15 @@ def program(  # noqa: D103 - its docstring would be the help of the program, whi
     ctx.obj = common(ctx, set_, config, json, quiet, debug)
 
 
-_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Files": (files.put, files.get, files.cat, files.cp, files.mv, files.rm),
-    "Many files": (syncing.sync, syncing.du, syncing.find),
-    "Looking": (looking.ls, looking.stat, looking.verify, looking.url),
-    "Storages": (storages.storages, storages.check, syncing.cleanup, demo.demo),
-}
-for _panel, _functions in _PANELS.items():
-    for _function in _functions:
-        # People type `ls -lh`; of this command -h is not the help.
-        _settings = {"help_option_names": ["--help"]} if _function is looking.ls else None
-        app.command(_function.__name__, rich_help_panel=_panel, context_settings=_settings)(command(_function))
+def _made(name: str) -> Any:
+    """Make a command of its function."""
+    panel, path = _PLACES[name]
+    function = getattr(importlib.import_module(f".{path.partition('.')[0]}", __package__), name)
+    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    # People type `ls -lh`; of this command -h is not the help.
+    names = ["--help"] if name == "ls" else ["-h", "--help"]
+    one.command(name, rich_help_panel=panel, context_settings={"help_option_names": names})(command(function))
+    return typer.main.get_command(one)
 
 
 def _terminated(number: int, frame: Any) -> NoReturn:
@@ -92,6 +110,11 @@ def main() -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, _terminated)
     standard.open_closed()
+    if os.environ.get("_FILE_KEEPER_COMPLETE") == "complete_bash":
+        from .completing import for_bash
+
+        for_bash(_PLACES, app)
+        return
     try:
         with standard.answering():
             app()

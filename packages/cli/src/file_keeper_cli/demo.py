@@ -271,6 +271,8 @@ def demo(
 
     The same happens for every type, with one dictionary of which only the key `type` changes. --set puts options
     into it, such as the bucket of a cloud. What the demo stores lies in a folder of its own and is removed at the end.
+
+    [dim]file-keeper demo --type s3 --set bucket=media[/dim]
     """
     try:
         stream_size = fk.parse_filesize(size)

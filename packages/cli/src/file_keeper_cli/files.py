@@ -12,9 +12,9 @@ import file_keeper as fk
 import typer
 from file_keeper import exc, hashing
 from file_keeper.local import place_in
-from file_keeper.syncing.plan import overlaps
 
 from . import local
+from .completing import locations
 from .config import Address
 from .errors import UsageError
 from .many import (
@@ -32,7 +32,7 @@ from .many import (
     filters_of,
     plan_of,
 )
-from .output import file_record, hash_text, many, size_text
+from .output import file_record, hash_text, size_text
 from .places import place_of
 from .session import Session
 from .standard import answering, is_closed
@@ -45,10 +45,6 @@ Glob = Annotated[
 Overwrite = Annotated[
     bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace what is there; else as configured.")
 ]
-
-
-_SHOWN = 10
-"""Files that are shown before somebody is asked whether they may go."""
 
 
 def expand(
@@ -105,7 +101,10 @@ def _sources(files: list[str], recursive: bool) -> Iterator[tuple[str, str]]:
 def put(
     session: Session,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Local files; - is stdin.")],
-    target: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="Where to; a folder ends with / .")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="STORAGE:LOCATION", autocompletion=locations, help="Where to; a folder ends with / ."),
+    ],
     overwrite: Overwrite = None,
     recursive: Recursive = False,
     content_type: Annotated[
@@ -135,6 +134,8 @@ def put(
 
     What is there is not replaced, unless --overwrite or the configuration say so. With -r, what is there with the same
     content is passed over, and what differs is told.
+
+    [dim]file-keeper put -r site media:www -m source=build[/dim]
     """
     where = Address.parse(target)
     storage = session.storage(where)
@@ -146,38 +147,38 @@ def put(
             session.output.warn(f"{folder}: no files lie below it, so nothing is put")
     if len(files) > 1:
         refuse_clashes(_sources(files, recursive))
-    if folders and not (content_type or metadata or header or hash):
-        batch = _batch(
-            session, storage, overwrite, no_clobber, dry_run, compare_of(checksum, size_only), bwlimit, concurrency,
-            filters_of(include, exclude, filter_from),
-        )  # fmt: skip
-        for folder in folders:
-            here, there = place_of(session, folder), place_of(session, target)
-            carry(session, here, there, plan_of(here, there, **batch))
-        files = [path for path in files if path not in folders]
-        links = [link for folder in folders for link in local.links_below(folder)]
-    else:
-        _only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
-        links = []
+    if hash and (recursive or len(files) > 1):
+        raise UsageError("--hash is for one file")
     options: dict[str, Any] = {
-        "overwrite": overwrite,
         "content_type": content_type,
         "metadata": _pairs(metadata, "--metadata"),
         "headers": _pairs(header, "--header"),
-        **_expected(hash),
     }
+    if folders:
+        plan = batch(
+            session, storage, overwrite, no_clobber, dry_run, compare_of(checksum, size_only), bwlimit, concurrency,
+            filters_of(include, exclude, filter_from),
+        )  # fmt: skip
+        plan["attributes"] = {name: value for name, value in options.items() if value}
+        for folder in folders:
+            here, there = place_of(session, folder), place_of(session, target)
+            carry(session, here, there, plan_of(here, there, **plan))
+        files = [path for path in files if path not in folders]
+        links = [link for folder in folders for link in local.links_below(folder)]
+    else:
+        only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
+        links = []
+    options |= {"overwrite": overwrite, **_expected(hash)}
     into_folder = bool(folders) or where.is_folder() or len(files) > 1 or (files[0] != "-" and os.path.isdir(files[0]))
     if not where.is_folder() and len(files) > 1:
         raise UsageError(f"several files go into a folder: write {where}/")
-    if hash and into_folder and (len(files) > 1 or recursive):
-        raise UsageError("--hash is for one file")
     if into_folder and "-" in files:
         raise UsageError("stdin has no name: give the whole location")
     for path, name in [*_sources(files, recursive), *links] if links else _sources(files, recursive):
         with session.attempt():
             address = where.within(name) if into_folder else where
             if dry_run:
-                _would(session, path, str(address))
+                would(session, path, str(address))
                 continue
             with session.progress(address.name) as tell:
                 if path == "-":
@@ -215,21 +216,21 @@ def refuse_clashes(sources: Iterable[tuple[object, str]]) -> None:
         seen[name] = source
 
 
-def _only_for_many(*options: object) -> None:
+def only_for_many(*options: object) -> None:
     """Refuse options that say nothing of a single file. :raises UsageError: when one is given"""
     if any(options):
         raise UsageError(
             "--no-clobber, --checksum, --size-only, --include, --exclude, --filter-from and --bwlimit are for "
-            "--recursive, without --glob and with the files' own type and metadata"
+            "--recursive, without --glob"
         )
 
 
-def _would(session: Session, source: str, target: str) -> None:
+def would(session: Session, source: str, target: str) -> None:
     """Print what a dry run would do with one file."""
     session.output.record({"source": source, "target": target, "dry_run": True}, f"would copy {source} -> {target}")
 
 
-def _batch(
+def batch(
     session: Session,
     target: fk.Storage | None,
     overwrite: bool | None,
@@ -264,7 +265,12 @@ def _stored(session: Session, address: Address, file: fk.FileData) -> None:
 
 def get(
     session: Session,
-    source: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="The file; with -r or --glob a folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORAGE:LOCATION", autocompletion=locations, help="The file; with -r or --glob a folder."
+        ),
+    ],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="A local path or folder; - is stdout.", show_default="here")
     ] = ".",
@@ -288,6 +294,8 @@ def get(
 
     Nothing is written outside of the target folder, whatever the files are called. With -r, what is there with the same
     content is passed over, and what differs is told.
+
+    [dim]file-keeper get -r media:reports reports[/dim]
     """
     several = recursive or bool(glob)
     if target == "-":
@@ -296,23 +304,23 @@ def get(
         _copy_out(session, session.file(source))
         return
     if recursive and not glob:
-        _expect_files(session, source)
-        batch = _batch(
+        expect_files(session, source)
+        plan = batch(
             session, None, overwrite, no_clobber, dry_run, compare_of(checksum, size_only), bwlimit, concurrency,
             filters_of(include, exclude, filter_from),
         )  # fmt: skip
         here, there = place_of(session, source), place_of(session, target, make=not dry_run)
         replaced = functools.partial(_get_over, session, Address.parse(source), target)
         taken = replaced if overwrite and not dry_run else None
-        carry(session, here, there, plan_of(here, there, **batch), taken=taken)
+        carry(session, here, there, plan_of(here, there, **plan), taken=taken)
         return
-    _only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
+    only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
     into_folder = several or target.endswith(("/", os.sep)) or os.path.isdir(target)
     for address, name in expand(session, (source,), recursive=recursive, glob=glob):
         with session.attempt():
             path = place_in(target, name) if into_folder else target
             if dry_run:
-                _would(session, str(address), path)
+                would(session, str(address), path)
                 continue
             storage = session.storage(address)
             with local.arriving(path, overwrite=overwrite) as staged:
@@ -355,177 +363,18 @@ def _copy_out(session: Session, address: Address) -> None:
 
 def cat(
     session: Session,
-    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="STORAGE:LOCATION", autocompletion=locations, help="The files.")
+    ],
 ) -> None:
-    """Write files to stdout, byte for byte, one after the other."""
+    """Write files to stdout, byte for byte, one after the other.
+
+    [dim]file-keeper cat media:a.csv media:b.csv | sort[/dim]
+    """
     for text in files:
         _copy_out(session, session.file(text))
 
 
-def cp(
-    session: Session,
-    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
-    target: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="Where to; a folder ends with / .")],
-    overwrite: Overwrite = None,
-    recursive: Recursive = False,
-    glob: Glob = "",
-    dry_run: DryRun = False,
-    checksum: Checksum = False,
-    size_only: SizeOnly = False,
-    no_clobber: NoClobber = False,
-    include: Include = None,
-    exclude: Exclude = None,
-    filter_from: FilterFrom = "",
-    bwlimit: BwLimit = "",
-    concurrency: Concurrency = None,
-) -> None:
-    """Copy files in a storage (on its server) or to another one; type, metadata and hash go with them.
-
-    With -r, what is there with the same content is passed over, and what differs is told.
-    """
-    if recursive and not glob:
-        batch = _batch(
-            session, session.storage(Address.parse(target)), overwrite, no_clobber, dry_run,
-            compare_of(checksum, size_only), bwlimit, concurrency, filters_of(include, exclude, filter_from),
-        )  # fmt: skip
-        pairs = [(place_of(session, text), place_of(session, target)) for text in files]
-        if not any(overlaps(here.storage, there.storage) for here, there in pairs):
-            if len(files) > 1:
-                refuse_clashes(expand(session, files, recursive=True))
-            for text, (here, there) in zip(files, pairs, strict=True):
-                _expect_files(session, text)
-                carry(session, here, there, plan_of(here, there, **batch))
-            return
-    else:
-        _only_for_many(no_clobber, checksum, size_only, include, exclude, filter_from, bwlimit)
-    _carry(session, files, target, overwrite, recursive, glob, dry_run, move=False)
-
-
-def _expect_files(session: Session, text: str) -> None:
+def expect_files(session: Session, text: str) -> None:
     """Refuse a folder without files. :raises MissingFileError: when it has none"""
     next(expand(session, (text,), recursive=True))
-
-
-def mv(
-    session: Session,
-    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
-    target: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="Where to; a folder ends with / .")],
-    overwrite: Overwrite = None,
-    recursive: Recursive = False,
-    glob: Glob = "",
-    dry_run: DryRun = False,
-) -> None:
-    """Move files in a storage or to another one: each is removed here when it is there.
-
-    [dim]file-keeper mv -r media:2025 archive:2025[/dim]
-    """
-    _carry(session, files, target, overwrite, recursive, glob, dry_run, move=True)
-
-
-def _carry(
-    session: Session,
-    files: list[str],
-    target: str,
-    overwrite: bool | None,
-    recursive: bool,
-    glob: str,
-    dry_run: bool,
-    *,
-    move: bool,
-) -> None:
-    where = Address.parse(target)
-    destination = session.storage(where)
-    several = len(files) > 1 or recursive or bool(glob)
-    if recursive and not where.is_folder():
-        where = where.within("")  # a folder goes to a folder, as it does for rm -r
-    if several and not where.is_folder():
-        raise UsageError(f"several files go into a folder: write {where}/")
-    meant = expand(session, files, recursive=recursive, glob=glob, settled=True)
-    if len(files) > 1:
-        meant = list(meant)
-        refuse_clashes(meant)
-    for address, name in meant:
-        with session.attempt():
-            to = where.within(name) if where.is_folder() else where
-            if dry_run:
-                _would(session, str(address), str(to))
-                continue
-            storage = session.storage(address)
-            if storage is destination:
-                made = (storage.move if move else storage.copy)(to.location, address.location, overwrite=overwrite)
-            else:
-                between = storage.move_synthetic if move else storage.copy_synthetic
-                with session.progress(address.name) as tell:
-                    made = between(to.location, address.location, destination, overwrite=overwrite, progress=tell)
-            record = {**file_record(destination.name, made), "source": str(address)}
-            session.output.done(record, f"{address} -> {to}  {size_text(made.size)}")
-
-
-def rm(
-    session: Session,
-    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
-    recursive: Recursive = False,
-    glob: Glob = "",
-    force: Annotated[bool, typer.Option("--force", "-f", help="What is not there is fine.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many are removed.")] = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Remove files. With -r or --glob it shows what would go and asks first, unless --yes."""
-    if dry_run:
-        _preview(session, files, recursive, glob)
-        return
-    if not (recursive or glob):
-        for text in files:
-            with session.attempt():
-                address = session.file(text)
-                storage = session.storage(address)
-                removed = storage.remove(address.location)
-                if not (removed or force):
-                    raise exc.MissingFileError(
-                        "there is no file", storage=storage.name, operation="remove", location=address.location
-                    )
-                session.output.done(
-                    {"storage": storage.name, "location": address.location, "removed": removed},
-                    f"removed {address}" if removed else f"{address} was not there",
-                )
-        return
-    for text in files:
-        with session.attempt():
-            try:
-                found = [address for address, _ in expand(session, (text,), recursive=True, glob=glob)]
-            except exc.MissingFileError:
-                if force:
-                    continue
-                raise
-            _remove_all(session, Address.parse(text), found, yes)
-
-
-def _preview(session: Session, files: list[str], recursive: bool, glob: str) -> None:
-    """Print what would be removed."""
-    count = 0
-    for address, _ in expand(session, files, recursive=recursive, glob=glob):
-        count += 1
-        record = {"storage": session.storage(address).name, "location": address.location, "removed": False}
-        session.output.record({**record, "dry_run": True}, f"would remove {address}")
-    session.output.note(f"{many(count, 'file')} would be removed")
-
-
-def _remove_all(session: Session, folder: Address, found: list[Address], yes: bool) -> None:
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(f"{many(len(found), 'file')} in {folder} would be removed: --yes says that this is meant")
-        for address in found[:_SHOWN]:
-            typer.echo(f"  {address}", err=True)
-        if len(found) > _SHOWN:
-            typer.echo(f"  and {len(found) - _SHOWN} more", err=True)
-        typer.confirm(f"Remove {many(len(found), 'file')} in {folder}?", abort=True, err=True)
-    storage = session.storage(folder)
-    failures = storage.remove_many(address.location for address in found)
-    for failure in failures:
-        session.fail(failure)
-    failed = {failure.location for failure in failures}
-    for address in found:
-        if address.location not in failed:
-            session.output.done(
-                {"storage": storage.name, "location": address.location, "removed": True}, f"removed {address}"
-            )

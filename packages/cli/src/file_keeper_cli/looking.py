@@ -8,6 +8,7 @@ from typing import Annotated
 import file_keeper as fk
 import typer
 
+from .completing import locations
 from .config import Address
 from .files import Glob, Recursive, expand
 from .output import file_record, hash_text, one_line, size_text, time_text
@@ -16,8 +17,12 @@ from .session import Session
 
 def ls(
     session: Session,
-    address: Annotated[str, typer.Argument(metavar="STORAGE:PREFIX", help="The storage, and how the names begin.")]
-    = ":",
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORAGE:PREFIX", autocompletion=locations, help="The storage, and how the names begin."
+        ),
+    ] = ":",
     long: Annotated[bool, typer.Option("--long", "-l", help="Size and time too.")] = False,
     human: Annotated[bool, typer.Option("--human", "-h", help="Sizes for people, as they always are.")] = True,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="All levels, not one.")] = False,
@@ -29,6 +34,8 @@ def ls(
     """List files in the byte order of their names.
 
     PREFIX is by characters: end it with / to look into a folder.
+
+    [dim]file-keeper ls -lh media:reports/[/dim]
     """
     where = Address.parse(address)
     storage = session.storage(where)
@@ -44,9 +51,14 @@ def ls(
 
 def stat(
     session: Session,
-    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="STORAGE:LOCATION", autocompletion=locations, help="The files.")
+    ],
 ) -> None:
-    """Show all that is known of files."""
+    """Show all that is known of files.
+
+    [dim]file-keeper stat media:reports/a.pdf[/dim]
+    """
     for text in files:
         with session.attempt():
             address = session.file(text)
@@ -71,12 +83,17 @@ def _told(address: Address, file: fk.FileData) -> str:
 
 def verify(
     session: Session,
-    files: Annotated[list[str], typer.Argument(metavar="STORAGE:LOCATION", help="The files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="STORAGE:LOCATION", autocompletion=locations, help="The files.")
+    ],
     recursive: Recursive = False,
     glob: Glob = "",
     record: Annotated[bool, typer.Option("--record", help="Record the hash of files that have none.")] = False,
 ) -> None:
-    """Read files again, from the first byte to the last, and compare them with their recorded hashes."""
+    """Read files again, from the first byte to the last, and compare them with their recorded hashes.
+
+    [dim]file-keeper verify -r media:reports[/dim]
+    """
     for address, _ in expand(session, files, recursive=recursive, glob=glob):
         with session.attempt():
             storage = session.storage(address)
@@ -100,7 +117,14 @@ class Action(Enum):
 
 def url(
     session: Session,
-    file: Annotated[str, typer.Argument(metavar="STORAGE:LOCATION", help="The file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORAGE:LOCATION",
+            autocompletion=locations,
+            help="The file.",
+        ),
+    ],
     expires: Annotated[str, typer.Option(metavar="DURATION", help="How long it works: 90s, 15m, 1h, 7d.")] = "15m",
     permanent: Annotated[bool, typer.Option("--permanent", help="The address that does not end.")] = False,
     action: Annotated[Action, typer.Option(help="What it allows.")] = Action.DOWNLOAD,
@@ -112,6 +136,8 @@ def url(
     """Return an address that works without credentials: for a time, or --permanent.
 
     Headers that must be sent with it are told on stderr, and by --json.
+
+    [dim]file-keeper url media:reports/a.pdf --expires 1h[/dim]
     """
     address = session.file(file)
     storage = session.storage(address)

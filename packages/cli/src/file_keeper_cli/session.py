@@ -14,6 +14,8 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 import file_keeper as fk
 import typer
 from file_keeper import exc
+from file_keeper.outcomes import BatchProgress
+from file_keeper.syncing.report import SyncProgress
 
 from . import errors, progress
 from .config import Address, Storages
@@ -96,6 +98,20 @@ class Session:
     def tally(self, label: str) -> AbstractContextManager[progress.TellTally]:
         """Show how far many files are; gives what tells it."""
         return progress.tally(label, shown=self.output.progress_shown())
+
+    @contextmanager
+    def batch(self, label: str, *, one: bool) -> Generator[Callable[[BatchProgress], None]]:
+        """Show how far several files are, or one; gives what is told of it."""
+        if one:
+            with self.progress(label) as tell:
+                yield lambda batch: tell(batch.bytes, None)
+        else:
+            with self.tally(label) as told:
+                yield lambda batch: told(
+                    SyncProgress(
+                        batch.items - batch.failed - batch.skipped, batch.skipped, 0, batch.failed, batch.bytes
+                    )
+                )
 
     @contextmanager
     def attempt(self) -> Generator[None]:

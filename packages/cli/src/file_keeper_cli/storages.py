@@ -12,6 +12,7 @@ import typer
 from file_keeper import exc, registry
 from file_keeper.settings import Option
 
+from .completing import places
 from .config import Configured
 from .errors import UsageError
 from .many import Checksum, SizeOnly
@@ -73,7 +74,10 @@ def _about(name: str, configured: Configured) -> dict[str, Any]:
 
 
 def storages(session: Session) -> None:
-    """List the storages that are configured, secrets masked, and the types that are installed."""
+    """List the storages that are configured, secrets masked, and the types that are installed.
+
+    [dim]file-keeper storages --json[/dim]
+    """
     told = [_about(name, found) for name, found in sorted(session.storages.configured().items())]
     types = fk.list_adapters()
     if session.output.as_json:
@@ -106,7 +110,10 @@ def check(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="STORAGE... | SOURCE TARGET", help="Names of storages, or two folders.", show_default="all"
+            metavar="STORAGE... | SOURCE TARGET",
+            autocompletion=places,
+            help="Names of storages, or two folders.",
+            show_default="all",
         ),
     ] = None,
     checksum: Checksum = False,

@@ -14,6 +14,7 @@ from file_keeper.settings import parse_filesize
 from file_keeper.units import parse_duration
 
 from . import errors
+from .completing import locations, named, places
 from .config import Address
 from .errors import UsageError
 from .many import (
@@ -39,8 +40,12 @@ from .session import Session
 
 def sync(
     session: Session,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="STORAGE:FOLDER, or a local folder.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="STORAGE:FOLDER, or a local folder.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", autocompletion=places, help="STORAGE:FOLDER, or a local folder.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", autocompletion=places, help="STORAGE:FOLDER, or a local folder.")
+    ],
     delete: Annotated[bool, typer.Option("--delete", help="Remove from TARGET what SOURCE does not have.")] = False,
     max_delete: Annotated[
         int | None, typer.Option(metavar="N", help="Delete nothing if it would be more than N files.")
@@ -106,7 +111,9 @@ def compare(session: Session, source: str, target: str, checksum: bool, size_onl
 
 def du(
     session: Session,
-    address: Annotated[str, typer.Argument(metavar="STORAGE:FOLDER", help="What is added up.")] = ":",
+    address: Annotated[
+        str, typer.Argument(metavar="STORAGE:FOLDER", autocompletion=locations, help="What is added up.")
+    ] = ":",
     depth: Annotated[int, typer.Option("--depth", "-d", metavar="N", help="Levels of folders that are told.")] = 1,
     bytes_: Annotated[bool, typer.Option("--bytes", "-b", help="Sizes in bytes.")] = False,
 ) -> None:
@@ -137,7 +144,9 @@ def du(
 
 def find(
     session: Session,
-    address: Annotated[str, typer.Argument(metavar="STORAGE:FOLDER", help="Where to look.")] = ":",
+    address: Annotated[
+        str, typer.Argument(metavar="STORAGE:FOLDER", autocompletion=locations, help="Where to look.")
+    ] = ":",
     name: Annotated[str, typer.Option(metavar="PATTERN", help="The last segment matches.")] = "",
     glob: Annotated[str, typer.Option(metavar="PATTERN", help="The name below the folder matches; * crosses /.")] = "",
     larger: Annotated[str, typer.Option(metavar="SIZE", help="Larger than that, such as 10MiB.")] = "",
@@ -172,7 +181,7 @@ def find(
 
 def cleanup(
     session: Session,
-    names: Annotated[list[str], typer.Argument(metavar="STORAGE", help="Their names.")],
+    names: Annotated[list[str], typer.Argument(metavar="STORAGE", autocompletion=named, help="Their names.")],
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="AGE", help="Only what got nothing for so long.")
     ] = "1d",

@@ -7,7 +7,7 @@ import fnmatch
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import exc
@@ -29,6 +29,7 @@ class Plan:
     :param bandwidth: bytes a second, 0: as many as there are
     :param request_rate: calls a second, 0: as many as there are
     :param narrate: tell of the files that are skipped as well
+    :param attributes: what the copies get in place of what the source tells: arguments of :meth:`Storage.upload`
     """
 
     source: Storage
@@ -45,6 +46,7 @@ class Plan:
     bandwidth: float = 0.0
     request_rate: float = 0.0
     narrate: bool = False
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
     def check(self) -> None:
         """Refuse what makes no sense. :raises StorageDataError: saying what and why"""

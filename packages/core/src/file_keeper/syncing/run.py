@@ -16,6 +16,7 @@ from ..bulk.items import failed, limits_of
 from ..data import FileData
 from ..markers import Markers
 from ..outcomes import BatchProgress, Outcome
+from ..upload import Upload
 from .comparing import Verdict, judge, look
 from .journal import Journal, Past
 from .limiting import Pace
@@ -86,7 +87,7 @@ class Span:
         self._markers = Markers(plan.target)
         self._hidden = self._markers.all() if Capability.SCAN in plan.target.capabilities else frozenset[str]()
         self._groups = _GROUP if plan.source.limits.local and plan.target.limits.local else 1
-        self._by_provider = plan.source.copies_to(plan.target)
+        self._by_provider = not plan.attributes and plan.source.copies_to(plan.target)
         self._differs = Verdict.REFUSE if plan.differing == "refuse" else Verdict.COPY
         if journal is not None and plan.delete:
             self.extras.add(journal.extras())
@@ -306,9 +307,7 @@ class Span:
         # What was seen in the target is what is replaced, and nothing else.
         overwrite = False if there is None else there if there.etag else True
         self._pace.call()
-        made = plan.source.copy_synthetic(
-            location, location, plan.target, overwrite=overwrite, progress=self._paced(progress)
-        )
+        made = self._sent(location, overwrite, self._paced(progress))
         if there is None and plan.differing == "keep" and self._markers.has(location):
             # A cut-over: it was removed while it was copied, and does not come back.
             with contextlib.suppress(exc.ChangedFileError, exc.MissingFileError):
@@ -317,6 +316,14 @@ class Span:
         if self._journal is not None:
             self._journal.note(done=location, bytes=made.size)
         return dataclasses.replace(change, size=made.size)
+
+    def _sent(self, location: str, overwrite: bool | FileData, progress: OnBytes) -> FileData:
+        plan = self.plan
+        if not plan.attributes:
+            return plan.source.copy_synthetic(location, location, plan.target, overwrite=overwrite, progress=progress)
+        with plan.source.stream(location) as stream:
+            upload = Upload(stream, location, stream.info.size if stream.info.size >= 0 else None)
+            return plan.target.upload(location, upload, overwrite=overwrite, progress=progress, **plan.attributes)
 
     def _paced(self, progress: OnBytes) -> OnBytes:
         before = 0
