@@ -102,6 +102,28 @@ def azure_server() -> Iterator[Server]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def seaweedfs_server() -> Iterator[Server]:
+    """Run SeaweedFS, a real server of S3; skipped where its program is not installed."""
+    yield from _in_the_field("seaweedfs")
+
+
+@pytest.fixture(scope="session")
+def rclone_server() -> Iterator[Server]:
+    """Run ``rclone serve s3``, a real server that ignores conditions; skipped where its program is not installed."""
+    yield from _in_the_field("rclone")
+
+
+def _in_the_field(kind: str) -> Iterator[Server]:
+    from . import field
+
+    try:
+        with getattr(field, kind)() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
 def _running(kind: str, module: str, extra: str) -> Iterator[Server]:
     pytest.importorskip(module, reason=f"needs {extra}")
     from . import servers

@@ -88,11 +88,13 @@ def azure() -> Generator[Server]:
         raise FileNotFoundError("azurite-blob is not on the path: npm install -g azurite")
     with tempfile.TemporaryDirectory() as folder:
         options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--location", folder, "--skipApiVersionCheck"]
+        # Silent but for its address: nobody reads what it would tell of each request, and a full pipe stops it.
+        options += ["--silent", "--disableTelemetry"]
         process = subprocess.Popen([command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             url = ""
             for line in process.stdout or ():
-                if found := re.search(r"listening (?:at|on) (http://[\d.:]+)", line):
+                if found := re.search(r"listens? on (http://[\d.:]+)", line):
                     url = f"{found[1]}/devstoreaccount1"
                     break
             if not url:
