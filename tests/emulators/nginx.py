@@ -70,12 +70,17 @@ def before(server: Server, *options: str) -> Server:
 
     :param options: directives of its `server` section, without the semicolon
     """
-    process = ServerProcess(
-        [sys.executable, "-m", "emulators.nginx", server.url, *options],
+    process = started(server.url, *options)
+    return dataclasses.replace(server, url=f"http://127.0.0.1:{process.address}", process=process, folder=None)
+
+
+def started(upstream: str, *options: str) -> ServerProcess:
+    """Start one before an address; the process tells its port."""
+    return ServerProcess(
+        [sys.executable, "-m", "emulators.nginx", upstream, *options],
         lambda line: line.removeprefix(PREFIX).strip() if line.startswith(PREFIX) else None,
         env={"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(__file__)))},
     )
-    return dataclasses.replace(server, url=f"http://127.0.0.1:{process.address}", process=process, folder=None)
 
 
 def main() -> None:

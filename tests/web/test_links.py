@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import file_keeper as fk
 import pytest
+from emulators import nginx
 from file_keeper_web import links
 from web.conftest import KEY
 from web.servers import broken_off, eventually, request
@@ -26,6 +27,21 @@ def changed(link: str, **changes: str | None) -> str:
     parts = urlsplit(link)
     query = dict(parse_qsl(parts.query)) | {f"fk-{name}": value for name, value in changes.items()}
     return f"{parts.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
+
+
+NAMES = [
+    "a b.txt",
+    "100%25 #?&+.txt",
+    "日本/ファイル ☺.txt",
+    "e\u0301 é.txt",
+    "a~b'(c)!*;:@=,.txt",
+    '"quoted".txt',
+    "back\\slash.txt",
+    ".env",
+    "A/a/A.TXT",
+    "[x]{y}|^`.txt",
+    "a?fk-expires=1",
+]
 
 
 class TestDownloads:
@@ -47,22 +63,7 @@ class TestDownloads:
         answer = request(serve(storage) + storage.temporary_link("a.png", 60), "HEAD")
         assert (answer.status, answer.body, answer.header("Content-Length")) == (200, b"", str(len(PNG)))
 
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "a b.txt",
-            "100%25 #?&+.txt",
-            "日本/ファイル ☺.txt",
-            "e\u0301 é.txt",
-            "a~b'(c)!*;:@=,.txt",
-            '"quoted".txt',
-            "back\\slash.txt",
-            ".env",
-            "A/a/A.TXT",
-            "[x]{y}|^`.txt",
-            "a?fk-expires=1",
-        ],
-    )
+    @pytest.mark.parametrize("name", NAMES)
     def test_every_name(self, storage, serve, name):
         storage.upload(name, b"content of " + name.encode())
         answer = request(serve(storage) + storage.temporary_link(name, 60))
@@ -370,6 +371,29 @@ class TestSignatures:
             links.asgi(make(), make())
         with pytest.raises(fk.exc.InvalidStorageConfigurationError, match="public at the same"):
             links.wsgi(make("one", public=True), make("two", public=True))
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not nginx.is_installed(), reason="nginx is not installed: apt-get install nginx-light")
+def test_behind_nginx(storage, serve):
+    for name in NAMES:
+        storage.upload(name, b"content of " + name.encode())
+    large = bytes(range(256)) * (3 << 12)
+    front = nginx.started(serve(storage), "client_max_body_size 0")
+    try:
+        url = f"http://127.0.0.1:{front.address}"
+        for name in NAMES:
+            answer = request(url + storage.temporary_link(name, 60))
+            assert (answer.status, answer.body) == (200, b"content of " + name.encode())
+        link = storage.signed("upload", 60, "large.bin", max_size=len(large))
+        assert request(url + link, link.method, large, link.headers).status in (200, 201, 204)
+        answer = request(url + storage.temporary_link("large.bin", 60), headers={"Range": "bytes=1000000-1999999"})
+        assert (answer.status, answer.body) == (206, large[1_000_000:2_000_000])
+        link = storage.signed("upload", 60, "larger.bin", max_size=len(large) - 1)
+        assert request(url + link, link.method, large, link.headers).status == 413
+        assert not storage.exists("larger.bin")
+    finally:
+        front.stop()
 
 
 class TestUploads:
