@@ -23,6 +23,7 @@ class UploadRequest:
     :param expected: declared hashes, algorithm to hex: the content must have them
     :param name: tells the content type where neither the upload nor its content does
     :param allowed: what the content is held to
+    :param waits: for its turn, where the uploads of the storage have filled the memory that they may
     """
 
     key: str
@@ -35,6 +36,7 @@ class UploadRequest:
     name: str = ""
     progress: Progress | None = None
     allowed: Allowed | None = None
+    waits: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from . import calls, contenttype, exc
@@ -18,6 +19,7 @@ from .backend import MultipartRef, ObjectInfo, Part, PartsDiscardedError
 from .backend.contract import RESUMABLE_MULTIPLE
 from .drafts import Draft, UploadRequest, UploadResult
 from .intake import Tally, monotonic, part_sizes
+from .resilience.budget import Share
 from .transfer import Engine, send_piece, undo
 from .types import Buffer
 from .upload import Upload
@@ -56,6 +58,7 @@ class Feed:
         self._tally = Tally({engine.algorithm, *plan.expected}, plan.allowed)
         self._way: _Way | None = None
         self._rest = memoryview(b"")
+        self._share: Share | None = None
         self.ended = False
         self.wants = max(self._threshold + 1, contenttype.SNIFF)
         """Bytes that :meth:`take` is to be given next, fewer only at the end of the content."""
@@ -68,7 +71,35 @@ class Feed:
     @property
     def most(self) -> int:
         """Pieces that may be under way at one time."""
-        return self._way.most if self._way is not None else 1
+        way, share = self._way, self._share
+        if way is None or share is None or way.most == 1:
+            return 1 if way is None else way.most
+        size = way.size()
+        fit = share.held // size - 2  # one is gathered, and one put together, meanwhile
+        while fit < way.most and share.extend((fit + 3) * size):
+            fit += 1
+        return max(1, min(fit, way.most))
+
+    def ask(self, *, wait: bool = True) -> Future[Share]:
+        """Get in line for the memory without which it cannot go on; see :meth:`enter`.
+
+        :param wait: false: take it at once
+        """
+        part = max(self._engine.part_size, self._limits.part_min, self._threshold)
+        return self._engine.shared.budget.ask(3 * part, wait=wait)
+
+    def enter(self, asked: Future[Share]) -> None:
+        """Begin to hold memory, until the end."""
+        self._share = asked.result()
+
+    def withdraw(self, asked: Future[Share]) -> None:
+        """Leave the line."""
+        self._engine.shared.budget.withdraw(asked)
+
+    def leave(self) -> None:
+        """Hold no memory any more."""
+        if self._share is not None:
+            self._share.close()
 
     def take(self, gathered: list[Buffer]) -> Sequence[Piece]:
         """Put together and hash what was gathered; return the pieces to be sent.
@@ -142,10 +173,13 @@ class Feed:
         except PartsDiscardedError as error:
             self._engine.lost(self._plan, error)
             raise
+        finally:
+            self.leave()
 
     def abort(self, error: BaseException) -> None:
         """Clean up; what that raises becomes a note on `error`."""
         way, self._way = self._way, None
+        self.leave()
         if way is not None:
             undo(error, way.abort)
 
@@ -328,7 +362,7 @@ class _Spooled(_Way):
         self._file.write(piece.body)
 
     def finish(self) -> UploadResult:
-        plan = dataclasses.replace(self.draft.plan, content_type=self.draft.content_type)
+        plan = dataclasses.replace(self.draft.plan, content_type=self.draft.content_type, waits=False)
         with self._file as file:
             file.seek(0)
             return self.engine.send(Upload(file, size=self.tally.size), plan)

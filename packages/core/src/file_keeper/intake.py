@@ -44,6 +44,23 @@ def part_sizes(limits: Limits, part_size: int, size: int | None) -> Iterator[int
     return (min(limits.part_max, base << (number // step)) for number in range(limits.parts_max))
 
 
+_MAPPED = 1 * MiB
+
+
+def new_buffer(size: int) -> memoryview:
+    """Return a buffer whose memory is the system's again as soon as it is let go.
+
+    The allocators of many threads keep what was freed, each its own: with large buffers that is more than is in use.
+    """
+    if size < _MAPPED:
+        return memoryview(bytearray(size))
+    import mmap  # not before it is needed
+
+    if hasattr(mmap, "MAP_PRIVATE"):  # a child of the process must not see what is written later
+        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    return memoryview(mmap.mmap(-1, size))
+
+
 def monotonic(progress: Progress) -> Progress:
     """Return a progress callback that is told only of what is new, whatever begins again beneath it."""
     told = -1
@@ -116,7 +133,7 @@ class SourceReader(Tally):
 
     def look(self, size: int) -> memoryview:
         """Read up to `size` bytes ahead; :meth:`fill` gives them again."""
-        target = memoryview(bytearray(size))
+        target = new_buffer(size)
         self._head = target[: self._take(target)]
         return self._head
 
@@ -126,7 +143,8 @@ class SourceReader(Tally):
         if count:
             target[:count] = self._head[:count]
             # Nothing is kept of a beginning that was handed over: an empty slice would hold all of it.
-            self._head = self._head[count:] or memoryview(b"")
+            rest = self._head[count:]
+            self._head = rest if len(rest) > len(self._head) // 16 else memoryview(bytes(rest))
         if count < len(target):
             count += self._take(target[count:])
         return count
@@ -268,7 +286,6 @@ class Direct:
             raise
 
 
-def fill_piece(reader: SourceReader, buffer: bytearray) -> memoryview:
+def fill_piece(reader: SourceReader, buffer: memoryview) -> memoryview:
     """Return a buffer filled as far as the content goes."""
-    view = memoryview(buffer)
-    return view[: reader.fill(view)]
+    return buffer[: reader.fill(buffer)]

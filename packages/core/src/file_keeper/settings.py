@@ -97,6 +97,7 @@ class Settings:
     :param part_size: bytes of a part of a large upload
     :param multipart_threshold: up to this size a file is sent in one request
     :param max_concurrency: parts or ranges of one transfer that are under way at a time
+    :param max_buffer_memory: bytes of the part buffers of all uploads together: later uploads wait for their turn
     :param timeout: seconds without a byte, also to connect
     :param verify_reads: whether what is read whole is compared with the hash kept: ``auto`` (CRCs always, other hashes
         up to ``multipart_threshold``), ``always``, ``never``
@@ -124,6 +125,7 @@ class Settings:
     part_size: int = option("size", 8 << 20)
     multipart_threshold: int = option("size", -1)
     max_concurrency: int = option("int", 4)
+    max_buffer_memory: int = option("size", 256 << 20)
     timeout: float = option("duration", 60.0)
     verify_reads: str = option("text", "auto", choices=("auto", "always", "never"))
     insecure: bool = option("bool", False)
@@ -345,6 +347,13 @@ def _checked(settings: S) -> S:
     for key, least in (("part_size", 1), ("max_concurrency", 1)):
         if getattr(settings, key) < least:
             raise exc.InvalidStorageConfigurationError(f"option {key!r} must be at least {least}")
+    if settings.max_buffer_memory < settings.part_size:
+        if "max_buffer_memory" in settings.given:
+            raise exc.InvalidStorageConfigurationError(
+                "option 'max_buffer_memory' must be at least that of one part, "
+                f"{humanize_filesize(settings.part_size)}: raise it, or lower 'part_size'"
+            )
+        changes["max_buffer_memory"] = settings.part_size
     if settings.timeout <= 0:
         raise exc.InvalidStorageConfigurationError("option 'timeout' must be more than 0")
     changes["retry"] = parse_retry(settings.retry)

@@ -17,10 +17,11 @@ from . import calls, contenttype, ending, exc
 from .backend import Backend, MultipartRef, ObjectInfo, Part, PartsDiscardedError, WriteOptions
 from .backend.contract import RESUMABLE_MULTIPLE, MiB
 from .drafts import Draft, Known, UploadRequest, UploadResult
-from .intake import Direct, Pipe, SourceReader, fill_piece, monotonic, part_sizes
+from .intake import Direct, Pipe, SourceReader, fill_piece, monotonic, new_buffer, part_sizes
+from .resilience.budget import FREE, Share, Shared
 from .settings import Settings, humanize_filesize
 from .upload import Upload
-from .workers import Workers
+from .workers import Workers, hosted
 
 __all__ = ["Engine", "UploadRequest", "UploadResult", "discard", "send_piece", "undo"]
 
@@ -34,10 +35,13 @@ class Engine:
     """Sends uploads to a backend.
 
     :param backend: with its errors translated and its calls repeated
+    :param shared: what all uploads of the storage share: memory, threads
     """
 
-    def __init__(self, backend: Backend[Any], settings: Settings):
+    def __init__(self, backend: Backend[Any], settings: Settings, shared: Shared):
         self.backend = backend
+        self.shared = shared
+        self._threads = max(settings.max_concurrency, settings.max_buffer_memory // settings.part_size)
         self.part_size = settings.part_size
         self.threshold = settings.multipart_threshold
         self.concurrency = settings.max_concurrency
@@ -102,9 +106,44 @@ class Engine:
         upload.rewind()
         if allowed is not None:
             allowed.check_size(upload.size)
-        reader = SourceReader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer, allowed)
         threshold = min(self.threshold, limits.put_max)
         single = upload.size is None or upload.size <= threshold
+        needs = self._needs(upload.size, threshold)
+        if needs <= FREE:
+            return self._sent(upload, plan, transfer, threshold, single, Share(self.shared.budget))
+        # What holds memory in asynchronous code needs the thread that would wait here.
+        with self.shared.budget.share(needs, transfer.check, wait=plan.waits and not hosted()) as share:
+            return self._sent(upload, plan, transfer, threshold, single, share)
+
+    def _needs(self, size: int | None, threshold: int) -> int:
+        """Return the bytes of buffers without which an upload cannot go on."""
+        if size is not None and size <= threshold:
+            return size
+        limits = self.backend.limits
+        part = min(max(self.part_size, limits.part_min), limits.part_max)
+        head = threshold if size is None else 0
+        if limits.streaming_put:
+            return head + min(part, PIPE_CHUNK) * (self.concurrency + 1)
+        if self._in_session:
+            return max(head + part, 3 * part)
+        return head + part
+
+    @property
+    def _in_session(self) -> bool:
+        """Whether what is large goes by a native session."""
+        return self.backend.limits.session and not (self.wants_parts and "multipart_create" in self.backend.verbs)
+
+    def _sent(
+        self,
+        upload: Upload,
+        plan: UploadRequest,
+        transfer: ending.Transfer,
+        threshold: int,
+        single: bool,
+        share: Share,
+    ) -> UploadResult:
+        limits, allowed = self.backend.limits, plan.allowed
+        reader = SourceReader(upload, {self.algorithm, *plan.expected}, plan.progress, transfer, allowed)
         if upload.size is None:
             head = reader.look(max(threshold + 1, contenttype.SNIFF))
         else:
@@ -128,14 +167,14 @@ class Engine:
             self.precheck(plan)
         if limits.streaming_put:
             return self._stream(upload, reader, draft)
-        if limits.session and not (self.wants_parts and "multipart_create" in self.backend.verbs):
+        if self._in_session:
             return self._session(upload, reader, draft)
         if "multipart_create" not in self.backend.verbs:
             raise exc.LargeUploadError(
                 f"the content is larger than the {humanize_filesize(threshold)} that fit into one request, "
                 "and this storage takes no parts"
             )
-        return self._parts(upload, reader, draft)
+        return self._parts(upload, reader, draft, share)
 
     def known_before(self, upload: Upload, reader: SourceReader, draft: Draft, native: frozenset[str]) -> Known:
         """Learn the hash before anything is sent, where it must be set at creation and the source allows it."""
@@ -160,7 +199,7 @@ class Engine:
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    def _parts(self, upload: Upload, reader: SourceReader, draft: Draft) -> UploadResult:
+    def _parts(self, upload: Upload, reader: SourceReader, draft: Draft, share: Share) -> UploadResult:
         backend, limits, plan = self.backend, self.backend.limits, draft.plan
         native = limits.multipart_digests
         sizes = part_sizes(limits, self.part_size, upload.size)
@@ -168,7 +207,8 @@ class Engine:
         reader = known.reader
         ref = MultipartRef(plan.key, backend.multipart_create(plan.key, draft.options(known.digests, native)))
         try:
-            parts = self._send_parts(ref, reader, sizes)
+            with self.shared.workers(self.concurrency, self._threads) as pool:
+                parts = self._send_parts(ref, reader, sizes, share, pool)
             digests = known.finish(upload, plan.expected, reader)
             reader.tell(reader.size)
             info = backend.multipart_complete(ref, parts, draft.options(digests, native, size=reader.size))
@@ -179,11 +219,13 @@ class Engine:
             self.store_digests(info, digests)
         return UploadResult(info, draft.content_type, digests)
 
-    def _send_parts(self, ref: MultipartRef, reader: SourceReader, sizes: Iterator[int]) -> list[Part]:
+    def _send_parts(
+        self, ref: MultipartRef, reader: SourceReader, sizes: Iterator[int], share: Share, pool: Workers
+    ) -> list[Part]:
         backend = self.backend
         parts: list[Part] = []
-        flying: dict[Future[Part], bytearray] = {}
-        free: list[bytearray] = []
+        flying: dict[Future[Part], memoryview] = {}
+        free: list[memoryview] = []
         memory = max(self.part_size, backend.limits.part_min) * (self.concurrency + 1)
         done = 0
 
@@ -198,34 +240,41 @@ class Engine:
             if not reader.ended or flying:
                 reader.tell(done)
 
-        pool = Workers(self.concurrency)
-        try:
-            for number, size in enumerate(sizes):
-                # While these fly, the next one is read and hashed.
-                while len(flying) > (most := max(1, memory // size - 1)):
-                    collect(wait(flying, return_when=FIRST_COMPLETED).done)
-                if free and len(free[-1]) != size:
-                    free.clear()
-                buffer = free.pop() if free else bytearray(size)
-                count = reader.fill(memoryview(buffer))
-                while count and len(flying) >= most:
-                    collect(wait(flying, return_when=FIRST_COMPLETED).done)
-                if count:
-                    body = memoryview(buffer)[:count]
-                    flying[pool.submit(backend.multipart_put, ref, number, body)] = buffer
-                if count < size:
-                    break
-                collect({future for future in flying if future.done()})
-            else:
-                if reader.look(1):
-                    raise exc.LargeUploadError(
-                        f"the content of unknown size does not fit into the {len(parts) + len(flying)} parts that this "
-                        "provider takes: declare its size, or choose a larger part_size"
-                    )
-            while flying:
+        def buffer_of(size: int) -> memoryview:
+            """Return a buffer within the share; where that is used up, one that comes back."""
+            while True:
+                if free and len(free[-1]) == size:
+                    return free.pop()
+                free.clear()
+                if share.extend(sum(map(len, flying.values())) + size):
+                    return new_buffer(size)
+                if not flying:
+                    share.exchange(size, calls.check if reader.transfer is None else reader.transfer.check)
+                    return new_buffer(size)
                 collect(wait(flying, return_when=FIRST_COMPLETED).done)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+
+        for number, size in enumerate(sizes):
+            # While these fly, the next one is read and hashed.
+            while len(flying) > (most := max(1, memory // size - 1)):
+                collect(wait(flying, return_when=FIRST_COMPLETED).done)
+            buffer = buffer_of(size)
+            count = reader.fill(buffer)
+            while count and len(flying) >= most:
+                collect(wait(flying, return_when=FIRST_COMPLETED).done)
+            if count:
+                body = buffer[:count]
+                flying[pool.submit(backend.multipart_put, ref, number, body)] = buffer
+            if count < size:
+                break
+            collect({future for future in flying if future.done()})
+        else:
+            if reader.look(1):
+                raise exc.LargeUploadError(
+                    f"the content of unknown size does not fit into the {len(parts) + len(flying)} parts that this "
+                    "provider takes: declare its size, or choose a larger part_size"
+                )
+        while flying:
+            collect(wait(flying, return_when=FIRST_COMPLETED).done)
         return sorted(parts, key=lambda part: part.number)
 
     # -- a native session -------------------------------------------------------------------------------------------
@@ -239,7 +288,9 @@ class Engine:
         size = max(RESUMABLE_MULTIPLE, self.part_size // RESUMABLE_MULTIPLE * RESUMABLE_MULTIPLE)
         pool = Workers(1)
         try:
-            buffers = itertools.cycle([bytearray(size) for _ in range(3)])
+            # Made one by one: what was read ahead is gone when the second is.
+            made: list[memoryview] = []
+            buffers = (made[i % 3] if i >= 3 else made.append(new_buffer(size)) or made[i] for i in itertools.count())
             flying: Future[int | ObjectInfo] | None = None
             offset, piece = 0, fill_piece(reader, next(buffers))
             while not (reader.ended and len(piece) < size):

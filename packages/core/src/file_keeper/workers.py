@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-__all__ = ["Workers", "start"]
+__all__ = ["Workers", "hosted", "start"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,12 +90,22 @@ class Workers:
     :param size: the most threads; they are started as they are needed
     :param name: what the threads are called
     :param linger: seconds after which a thread that has nothing to do ends; ``None``: it stays
+    :param own: has threads of its own, also within others' :meth:`hosting`
+    :param on: makes its calls by the threads of these, unless others are hosting
     """
 
-    def __init__(self, size: int, name: str = "file-keeper", *, linger: float | None = None):
+    def __init__(
+        self,
+        size: int,
+        name: str = "file-keeper",
+        *,
+        linger: float | None = None,
+        own: bool = False,
+        on: Workers | None = None,
+    ):
         self._size = size
         self._name = name
-        self._host = _host.get()
+        self._host = None if own else _host.get() or on
         self._lent: set[Future[Any]] = set()
         self._state = _State(linger)
 
@@ -211,6 +221,11 @@ class Workers:
         # When the interpreter ends its daemons stand still where they are, perhaps with the lock.
         if hasattr(self, "_state") and not sys.is_finalizing():
             self.shutdown(wait=False)
+
+
+def hosted() -> bool:
+    """Return whether this call is made by a thread of others' :meth:`Workers.hosting`, which none may hold up."""
+    return _host.get() is not None
 
 
 def start(call: Callable[[], object], name: str) -> threading.Thread | None:

@@ -12,6 +12,7 @@ from .. import exc
 from ..calls import Call
 from ..data import FileData
 from ..feeding import Piece
+from ..resilience.budget import FREE
 from ..storage import Storage
 from ..types import Buffer
 from .runtime import lowlevel
@@ -55,6 +56,9 @@ class Feeder:
         self._missing = self._feed.wants
         self._flying: set[Future[None]] = set()
         self._turn = 0
+        self._entered = False
+        # A task may fill several writers: one that waited for another would wait for ever.
+        self._waits = operation == "upload"
         self.position = 0
 
     def _about(self, error: BaseException) -> None:
@@ -69,6 +73,8 @@ class Feeder:
             self._turn = 0
             await lowlevel.checkpoint()
         self.position += size
+        if self.position > FREE and not self._entered:
+            await self._enter()
         if size < self._missing:
             self._gather(chunk)
             return
@@ -80,6 +86,17 @@ class Feeder:
             await self._take()
         if len(view):
             self._gather(view)
+
+    async def _enter(self) -> None:
+        """Wait for the memory that it takes."""
+        self._entered = True
+        asked = self._feed.ask(wait=self._waits)
+        try:
+            await wait((asked,))
+        except BaseException:
+            self._feed.withdraw(asked)
+            raise
+        self._feed.enter(asked)
 
     def _gather(self, chunk: Buffer) -> None:
         """Keep a chunk until there are enough; a thread puts them together."""
@@ -210,6 +227,7 @@ class Feeder:
         cancelled = await settle(self._flying)
         if self._feed.begun:
             cancelled = await settle((self._threads.clean(self._feed.abort, error),)) or cancelled
+        self._feed.leave()
         if cancelled is not None:
             raise cancelled from error
 

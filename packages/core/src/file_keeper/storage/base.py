@@ -29,6 +29,7 @@ from ..data import FileData
 from ..events import Event
 from ..listing import Listing
 from ..reading import ObjectStream, Verification
+from ..resilience.budget import Shared
 from ..resilience.circuit import Circuit
 from ..resilience.retry import Retry
 from ..resilience.watch import Watch, current
@@ -125,6 +126,7 @@ _alive: weakref.WeakSet[Base] = weakref.WeakSet()
 def _forked() -> None:
     for storage in list(_alive):
         storage.backend.after_fork()
+        storage.shared.after_fork()
         if storage.watch.circuit is not None:
             storage.watch.circuit.after_fork()
 
@@ -145,6 +147,7 @@ class Base:
         within: Base | None = None,
         folder: str = INCOMING,
         watch: Watch | None = None,
+        shared: Shared | None = None,
     ):
         self.name = name
         self.settings = settings
@@ -158,7 +161,8 @@ class Base:
         self.watch = watch or (within.watch if within is not None else watch_of(name, settings))
         self._lent = False
         self._verbs: Backend[Any] = Retry(ErrorBoundary(backend), settings.retry)
-        self._engine = Engine(self._verbs, settings)
+        self.shared = shared or (within.shared if within is not None else Shared(settings.max_buffer_memory))
+        self._engine = Engine(self._verbs, settings, self.shared)
         self._listing = Listing(self._verbs, self._root, self._max_bytes)
         self._sessions = Sessions(self._verbs, settings, self._root)
         self._verification = Verification(settings.verify_reads, settings.multipart_threshold)
@@ -225,7 +229,8 @@ class Base:
         :param wrap: gets the backend and gives one around it, see :class:`file_keeper.backend.Backend`
         """
         return type(self)(
-            self.name, self.settings, wrap(self.backend), within=self._parent, folder=self._folder, watch=self.watch
+            self.name, self.settings, wrap(self.backend), within=self._parent, folder=self._folder, watch=self.watch,
+            shared=self.shared,
         )  # fmt: skip
 
     def with_options(self, **changes: Any) -> Self:
@@ -252,7 +257,8 @@ class Base:
             timeout=settings.timeout if "timeout" in changes else self.watch.timeout,
         )
         made = type(self)(
-            self.name, settings, self.backend, within=self._parent, folder=self._folder, watch=watch
+            self.name, settings, self.backend, within=self._parent, folder=self._folder, watch=watch,
+            shared=self.shared,
         )  # fmt: skip
         made._lent = True
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 from collections.abc import Callable, Mapping
@@ -126,6 +127,8 @@ class Writing(Reading):
         if "x" in mode:
             options["overwrite"] = False
         plan, meant = self._plan(key, **options)
+        # One thread may fill several: a writer that waited for another would wait for ever.
+        plan = dataclasses.replace(plan, waits=False)
 
         def send(stream: Any) -> FileData:
             with self._at("open", location):
