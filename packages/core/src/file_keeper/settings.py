@@ -99,8 +99,8 @@ class Settings:
     :param max_concurrency: parts or ranges of one transfer that are under way at a time
     :param max_buffer_memory: bytes of the part buffers of all uploads together: later uploads wait for their turn
     :param timeout: seconds without a byte, also to connect
-    :param verify_reads: whether what is read whole is compared with the hash kept: ``auto`` (CRCs always, other hashes
-        up to ``multipart_threshold``), ``always``, ``never``
+    :param verify_reads: whether what is read whole is compared with the hashes kept, the provider's and the recorded
+        one: ``auto`` (CRCs always, other hashes up to ``multipart_threshold``), ``always``, ``never``
     :param insecure: credentials out of the environment may go to an ``endpoint`` over plain HTTP
     :param retry: how transient failures are repeated: a number of attempts, false (one), or ``attempts``, ``timeout``
         (seconds for one request with its repeats), ``base`` and ``longest`` (of the pauses between them)
