@@ -26,7 +26,8 @@ from file_keeper.backend import is_transient, meaning_of, redact, retry_after
         (502, exc.ConnectionError, True),
         (503, exc.ConnectionError, True),
         (505, exc.StorageError, False),
-        (599, exc.ConnectionError, True),
+        (507, exc.ConnectionError, False),
+        (599, exc.ConnectionError, False),
     ],
 )
 def test_a_status(status: int, kind: type[exc.FilesError], transient: bool) -> None:

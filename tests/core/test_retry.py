@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import random
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ class Script:
         self.calls: list[str] = []
 
     def _next(self, verb: str) -> None:
-        if verb == self.verb and (error := next(self.errors, None)) is not None:
+        if fnmatch.fnmatchcase(verb, self.verb) and (error := next(self.errors, None)) is not None:
             raise error
 
     def before(self, verb: str, key: str) -> None:
@@ -283,6 +284,19 @@ def test_only_what_the_provider_has_not_is_sent_again() -> None:
     backend.taken = 100
     assert wrapped.resumable_send(ref, 0, bytes(300), None, own()) == 100
     assert script.calls == ["resumable_start", "resumable_send", "resumable_offset"]
+
+
+@pytest.mark.parametrize("total", [None, 300])
+def test_neither_a_piece_nor_its_offset_is_asked_for_more_often_than_allowed(total: int | None) -> None:
+    # An offset was asked for `attempts` times after each of the pieces: it is a part of the attempt.
+    script = Script("resumable_*", *[lost() for _ in range(20)])
+    wrapped, time, backend = retrying(script, limits=SESSION)
+    ref = MultipartRef("x", backend.resumable_start("x", own()))
+    with pytest.raises(exc.ConnectionError) as caught:
+        wrapped.resumable_send(ref, 0, bytes(300), total, own())
+    assert script.calls[:4] == ["resumable_send", *["resumable_offset"] * 3]
+    assert script.calls[4:] == ([] if total is None else ["head"])
+    assert (caught.value.uncertain, len(time.pauses)) == (total is not None, 3)
 
 
 # -- listings ---------------------------------------------------------------------------------------------------------

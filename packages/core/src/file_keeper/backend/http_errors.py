@@ -49,8 +49,8 @@ def meaning_of(status: int) -> Meaning:
 
 
 def is_transient(status: int) -> bool:
-    """Return whether the same request may succeed later: 408, 429 and 5xx, but not what the service cannot do."""
-    return status in (408, 429) or (status >= 500 and status not in (501, 505))
+    """Return whether the same request may succeed later: 408, 429 and those of 5xx that say so (contract 8)."""
+    return status in (408, 429, 500, 502, 503, 504)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

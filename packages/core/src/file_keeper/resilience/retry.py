@@ -313,29 +313,30 @@ class Retry(Wrapper):
         attempt, started, lost = 1, self._clock(), False
         settle = self._own(upload.key, options)
         send = self._watched(lambda: self.inner.resumable_send(upload, offset, body, total, options), len(body))
+        look = self._watched(lambda: self.inner.resumable_offset(upload, total))
         calls.check()
         while True:
+            sending = False
             try:
+                if attempt > 1:
+                    # The provider's own offset is the truth: what it has is not sent again. Asking for it is part of
+                    # the attempt, so that neither request is sent more often than the policy allows.
+                    with calls.final():
+                        reached = look()
+                    if not isinstance(reached, int) or reached != offset:
+                        return reached
+                sending = True
                 return send()
             except exc.FilesError as error:
-                lost = lost or unanswered(error)
+                lost = lost or (sending and unanswered(error))
                 try:
                     self._pause(error, attempt, started)
                 except exc.FilesError:
+                    # It may have forgotten a session that it finished, or tell nothing of it any more.
                     if lost and total is not None:
                         return settle(error)
                     raise
                 attempt += 1
-            # The provider's own offset is the truth: what it has is not sent again.
-            try:
-                reached = self.resumable_offset(upload, total)
-            except exc.FilesError as error:
-                # It may have forgotten a session that it finished, or tell nothing of it any more.
-                if lost and total is not None:
-                    return settle(error)
-                raise
-            if not isinstance(reached, int) or reached != offset:
-                return reached
 
     def _resumed(self, start: Callable[[str], Iterator[Page]], iterator: Iterator[Page], after: str) -> Iterator[Page]:
         """Go through a listing; a page that fails is asked for again.
