@@ -259,6 +259,20 @@ def test_a_removal_whose_answer_was_lost() -> None:
         assert getattr(wrapped, end)(ref) is False
 
 
+def test_a_conflict_that_may_be_with_oneself_is_a_doubt() -> None:
+    # Without metadata nothing tells the object of the unanswered attempt from another's.
+    plain = WriteOptions(if_absent=True)
+    wrapped, _, _ = retrying(Script("put", lost(), after=True))
+    with pytest.raises(exc.ExistingFileError) as caught:
+        wrapped.put("x", b"x", plain)
+    assert caught.value.uncertain
+    wrapped, _, backend = retrying(Script("put", lost()))
+    backend.put("x", b"another's", OPTIONS)
+    with pytest.raises(exc.ExistingFileError) as caught:
+        wrapped.put("x", b"x", WriteOptions(metadata=own().metadata, if_absent=True))
+    assert not caught.value.uncertain
+
+
 def test_a_rename_is_not_repeated() -> None:
     script = Script("move", lost())
     wrapped, _, backend = retrying(script)

@@ -68,11 +68,7 @@ def _result(storage: Base, made: ObjectInfo, options: WriteOptions, location: st
         digests={**made.digests, **options.digests},
         noted=False,
     )
-    try:
-        return storage._describe(info, location)
-    except (exc.ChangedFileError, exc.MissingFileError):
-        # It is done; only its hash was to be computed, and another writer was quicker.
-        return attributes.describe(info, location, storage.settings.hashing_algorithm)
+    return storage._describe_made(info, location)
 
 
 def _rewrite(

@@ -155,9 +155,16 @@ class Retry(Wrapper):
         def is_own(info: ObjectInfo) -> bool:
             return bool(token) and attributes.token_of(info.metadata) == token
 
-        return self._look(key, is_own)
+        return self._look(key, is_own, tells=bool(token))
 
-    def _look(self, key: str, is_own: Callable[[ObjectInfo], bool]) -> Callable[[exc.FilesError], ObjectInfo]:
+    def _look(
+        self, key: str, is_own: Callable[[ObjectInfo], bool], *, tells: bool = True
+    ) -> Callable[[exc.FilesError], ObjectInfo]:
+        """Return the look that settles what became of an unanswered attempt.
+
+        :param tells: one's own can be told from another's, which it cannot where no metadata is kept
+        """
+
         def settle(error: exc.FilesError) -> ObjectInfo:
             try:
                 # The service may be gone for good, which the attempts have shown already: then one look is enough.
@@ -170,8 +177,9 @@ class Retry(Wrapper):
                 info = None
             if info is not None and is_own(info):
                 return info
-            # A conflict with what another wrote is an answer. In anything else the attempt may still come through.
-            refused = info is not None and isinstance(error, exc.ExistingFileError | exc.ChangedFileError)
+            # A conflict with what another wrote is an answer, where that can be told. In anything else the attempt
+            # may still come through.
+            refused = tells and info is not None and isinstance(error, exc.ExistingFileError | exc.ChangedFileError)
             error.uncertain = not refused
             raise error
 

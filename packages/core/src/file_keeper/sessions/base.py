@@ -134,8 +134,8 @@ class Session:
         wanted = self._settings.hashing_algorithm
         info = dataclasses.replace(info, content_type=info.content_type or data.content_type, size=data.size)
         if self._backend.limits.local and wanted not in attributes.all_digests(info):
-            # The next writer may be quick: this file is published, whatever stands there by now.
-            with suppress(exc.ChangedFileError, exc.MissingFileError):
+            # It is published, whatever another writer has put there by now, and whether it can be read or not.
+            with suppress(exc.FilesError):
                 found = self._hash(info, wanted)
                 info = dataclasses.replace(info, digests={**info.digests, wanted: found})
         made = attributes.describe(info, data.location, wanted)

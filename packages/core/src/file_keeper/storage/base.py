@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy as copying
 import dataclasses
 import functools
+import logging
 import os
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -38,6 +39,8 @@ from ..settings import Settings, changed, parse_duration
 from ..transfer import Engine, UploadRequest, UploadResult
 from ..types import FileOrLocation, Progress
 from ..upload import Upload, check_content_type
+
+log = logging.getLogger("file_keeper")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -476,6 +479,14 @@ class Base:
             with suppress(exc.ChangedFileError, exc.MissingFileError):
                 info = self._examine(info)
         return attributes.describe(info, location, wanted)
+
+    def _describe_made(self, info: ObjectInfo, location: str) -> FileData:
+        """Return the data of an object just written. It is done: that its hash cannot be read undoes nothing."""
+        try:
+            return self._describe(info, location)
+        except exc.FilesError as error:
+            log.warning("%r is written, but its hash could not be read: %s", info.key, error)
+            return attributes.describe(info, location, self.settings.hashing_algorithm)
 
     def _examine(self, info: ObjectInfo) -> ObjectInfo:
         hasher = hashing.new(self.settings.hashing_algorithm)

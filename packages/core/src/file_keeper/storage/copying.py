@@ -120,7 +120,7 @@ class Copying(Reading):
             options = WriteOptions(if_absent=if_absent, if_match=if_match)
             with self._from(file):
                 info = self._verbs.copy(ObjectInfo(key=source, size=0), key, options)
-            return ObjectInfo(key=source, size=info.size), self._describe(info, location)
+            return ObjectInfo(key=source, size=info.size), self._describe_made(info, location)
         if neighbour is None:
             with self._on(file):
                 info = self._verbs.head(source)
@@ -159,7 +159,7 @@ class Copying(Reading):
                     noted=False,
                     bucket="",
                 )
-                return info, self._describe(made, location)
+                return info, self._describe_made(made, location)
         plan = UploadRequest(
             key=key,
             content_type=info.content_type,  # "": told from the content, as analyze would
@@ -207,14 +207,14 @@ class Copying(Reading):
         if "move" in self._verbs.verbs:
             with self._from(file):
                 info = self._verbs.move(source, key, WriteOptions(if_absent=if_absent, if_match=if_match))
-            return self._describe(info, location)
+            return self._describe_made(info, location)
         if self._copies_all(if_absent, if_match):
             # The removal needs the version that was copied, so the source is looked at after all.
             with self._on(file):
                 seen = self._verbs.head(source)
             with self._from(file):
                 info = self._verbs.copy(seen, key, WriteOptions(if_absent=if_absent, if_match=if_match))
-            made = self._describe(info, location)
+            made = self._describe_made(info, location)
         else:
             seen, made = self._copied(source, key, file, location, overwrite)
         try:
