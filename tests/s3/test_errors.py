@@ -420,3 +420,32 @@ def _endpoint_error(url: str) -> Exception:
     from botocore.exceptions import EndpointConnectionError
 
     return EndpointConnectionError(endpoint_url=url, error="refused")
+
+
+def test_what_is_not_sent_whole_counts_as_an_attempt(proxied: Proxied, storage_on: OnServer) -> None:
+    # The first one meets a kept connection and is sent again by the client: that was one more than the policy allows.
+    proxy, server = proxied
+    with storage_on(server, transport="http", retry={"attempts": 3, "base": "1ms"}) as storage:
+        storage.upload("kept", b"x")
+        proxy.clear()
+        proxy.on("PUT", times=None).reset()
+        with pytest.raises(exc.ConnectionError):
+            storage.upload("a", bytes(4 * MiB), overwrite=True)
+        assert proxy.count("PUT") == 3
+        proxy.clear()
+        proxy.on("PUT", times=None).reset()
+        with pytest.raises(exc.ConnectionError):
+            storage.with_options(retry=False).upload("a", bytes(4 * MiB), overwrite=True)
+        assert proxy.count("PUT") == 1
+
+
+@pytest.mark.parametrize("transport", ["http", "sdk"])
+def test_an_answer_that_broke_off_is_asked_for_again(transport: str, proxied: Proxied, storage_on: OnServer) -> None:
+    # botocore parses what has come: it was taken for the page of a stranger, which is not asked again.
+    proxy, server = proxied
+    with storage_on(server, transport=transport, retry={"attempts": 2, "base": "1ms"}) as storage:
+        probe(storage)
+        for query, call in (("uploads", lambda: storage.upload("a", bytes(9 * MiB))), ("list-type", lambda: list(storage.scan()))):
+            rule = proxy.on(query=query).cut(after=60, clean=True)
+            assert call()
+            assert rule.hits == 1

@@ -166,6 +166,10 @@ class Clients:
                 client.close()
 
 
+_BROKEN_OFF = (r"\b(no element found|unclosed )", r"\bb'<\?xml ")
+"""What botocore says of the beginning of an answer of S3: it compares no lengths of what it parses."""
+
+
 class SDKSender:
     """Sends requests by the client that was given, or one of botocore's, with all its hooks, plug-ins and signers."""
 
@@ -190,6 +194,8 @@ class SDKSender:
         except boto.ClientError as error:
             raise _refusal(error) from error
         except ResponseParserError as error:
+            if all(re.search(sign, str(error)) for sign in _BROKEN_OFF):
+                raise exc.ConnectionError(f"the answer to {operation} broke off", retryable=True) from error
             why = f"it is no XML of S3 ({str(error)[-80:]})"
             raise stranger(service_at(address), operation, 200, {}, why) from error
         except (

@@ -142,10 +142,11 @@ class Client:
                 found = connection.exchange(head, views, size, expect=expect)
             except LostError as error:
                 connection.close()
-                # What was not sent whole nobody can have done; anything else counts as an attempt of its own.
-                harmless = not error.complete or (repeatable and not calls.is_final())
+                # What was not sent whole nobody can have done. The service has seen it begin all the same: it counts as
+                # an attempt, and is none of those that the policy does not allow any more.
+                harmless = (repeatable or not error.complete) and not calls.is_final()
                 if kept and not error.answered and not error.timeout and harmless:
-                    kept, sends = False, sends + error.complete
+                    kept, sends = False, sends + 1
                     continue
                 if tls.is_refusal(error.__cause__):
                     raise mark_unsent(tls.failed(origin, error.__cause__)) from error
