@@ -445,7 +445,21 @@ def test_an_answer_that_broke_off_is_asked_for_again(transport: str, proxied: Pr
     proxy, server = proxied
     with storage_on(server, transport=transport, retry={"attempts": 2, "base": "1ms"}) as storage:
         probe(storage)
-        for query, call in (("uploads", lambda: storage.upload("a", bytes(9 * MiB))), ("list-type", lambda: list(storage.scan()))):
+        for query, call in (
+            ("uploads", lambda: storage.upload("a", bytes(9 * MiB))),
+            ("list-type", lambda: list(storage.scan())),
+        ):
             rule = proxy.on(query=query).cut(after=60, clean=True)
             assert call()
             assert rule.hits == 1
+
+
+def test_an_upload_whose_removal_was_not_answered_was_open(proxied: Proxied, storage_on: OnServer) -> None:
+    # The client asked once more by itself on another connection, was told that there is none, and so was the caller.
+    proxy, server = proxied
+    with storage_on(server, transport="http", retry={"attempts": 2, "base": "1ms"}) as storage:
+        data = storage.multipart_start("a", 10)
+        lost = proxy.on("DELETE").lose_answer()
+        assert storage.multipart_remove(data)
+        assert lost.hits == 1
+        assert not storage.multipart_remove(data)

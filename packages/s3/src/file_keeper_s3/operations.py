@@ -41,7 +41,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "upload_part_copy": Operation("UploadPartCopy", "PUT", xml="CopyPartResult"),
     "complete_multipart_upload": Operation("CompleteMultipartUpload", "POST", xml="CompleteMultipartUploadResult",
                                            again=False),
-    "abort_multipart_upload": Operation("AbortMultipartUpload", "DELETE"),
+    "abort_multipart_upload": Operation("AbortMultipartUpload", "DELETE", again=False),  # it tells whether it was open
     "list_parts": Operation("ListParts", "GET", xml="ListPartsResult"),
     "list_multipart_uploads": Operation("ListMultipartUploads", "GET", "uploads=", "ListMultipartUploadsResult"),
     "list_objects_v2": Operation("ListObjectsV2", "GET", "list-type=2", "ListBucketResult"),
