@@ -41,7 +41,7 @@ from .http1 import (
     read_length,
     read_to_end,
 )
-from .rules import Dropped, Pace, Rule, flipped, without_last
+from .rules import Dropped, HungUp, Pace, Rule, flipped, with_more, without_last
 
 IDLE_TIMEOUT = 120.0
 HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Upgrade", "Transfer-Encoding")
@@ -226,7 +226,7 @@ class FaultProxy:
                     pass
         except Dropped:
             _reset(client)
-        except (OSError, WireError):
+        except (OSError, WireError, HungUp):
             pass  # the client went away, or the server failed on its own: either way the connection ends
         finally:
             self._forget(client)
@@ -269,6 +269,9 @@ class FaultProxy:
         body.wrap(lambda chunks: self._disturb_upload(chunks, request, rules))
         if any(rule.reset_after == 0 for rule in rules):
             raise Dropped
+        if any(rule.hangs_up == "before" for rule in rules):
+            collections.deque(body, maxlen=0)  # closing on unread data would be a reset
+            raise HungUp
         for rule in rules:
             self._stall(rule, "request")
         response = self._answer(request, body, rules)
@@ -276,6 +279,9 @@ class FaultProxy:
             if any(rule.loses_answer for rule in rules):
                 collections.deque(response.chunks, maxlen=0)
                 raise Dropped
+            if any(rule.hangs_up for rule in rules):
+                collections.deque(response.chunks, maxlen=0)
+                raise HungUp
             for rule in rules:
                 self._stall(rule, "answer")
             keep = version == "HTTP/1.1" and headers.get("Connection").lower() != "close" and body.exhausted
@@ -369,6 +375,7 @@ class FaultProxy:
     ) -> bool:
         headers = response.headers.without(*HOP_BY_HOP)
         shorter = sum(rule.shorter_by for rule in rules)
+        longer = sum(rule.longer_by for rule in rules)
         length = response.length
         bodiless = request.method == "HEAD" or response.status in (204, 304)
         chunked = False
@@ -381,14 +388,16 @@ class FaultProxy:
             if chunked:
                 headers.append(("Transfer-Encoding", "chunked"))
         else:
-            length = max(0, length - shorter)
+            length = max(0, length - shorter) + longer
             headers = Headers((*headers.without("Content-Length"), ("Content-Length", str(length))))
         headers.append(("Connection", "keep-alive" if keep else "close"))
         reason = response.reason or http.client.responses.get(response.status, "Unknown")
         client.sendall(head_bytes(f"HTTP/1.1 {response.status} {reason}", headers))
         if bodiless:
             return keep
-        chunks = without_last(response.chunks, shorter) if shorter else iter(response.chunks)
+        chunks = without_last(iter(response.chunks), shorter) if shorter else iter(response.chunks)
+        if longer:
+            chunks = with_more(chunks, longer)
         for data in self._disturb_download(chunks, rules, client):
             client.sendall(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
         if chunked:

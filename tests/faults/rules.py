@@ -15,6 +15,10 @@ class Dropped(Exception):
     """A fault ended the connection; nothing more is sent on it."""
 
 
+class HungUp(Exception):
+    """A fault ends the connection by a plain close."""
+
+
 class Rule:
     """Which requests meet a fault, and which one; the actions may be chained and return the rule itself.
 
@@ -48,6 +52,8 @@ class Rule:
         self.stalls: list[tuple[str, float, int]] = []
         self.flips: list[tuple[str, int, int]] = []
         self.shorter_by = 0
+        self.longer_by = 0
+        self.hangs_up = ""
         self.upload_rate: float | None = None
         self.download_rate: float | None = None
 
@@ -95,6 +101,16 @@ class Rule:
         """Leave out the last `by` bytes of the answer's body, with a Content-Length that agrees with what is sent."""
         self.shorter_by = by
         return self._set("short body")
+
+    def long_body(self, by: int = 1) -> Rule:
+        """Add `by` bytes to the answer's body, with a Content-Length that agrees with what is sent."""
+        self.longer_by = by
+        return self._set("long body")
+
+    def hang_up(self, *, done: bool = False) -> Rule:
+        """Close without an answer, on TLS without saying so: before the server has seen the request, or when `done`."""
+        self.hangs_up = "done" if done else "before"
+        return self._set("hang up")
 
     def throttle(self, *, upload: float | None = None, download: float | None = None) -> Rule:
         """Pass bodies on at so many bytes per second."""
@@ -156,6 +172,11 @@ def flipped(data: bytes, position: int, flips: list[tuple[int, int]]) -> bytes:
     for offset, bit in here:
         changed[offset] ^= 1 << bit
     return bytes(changed)
+
+
+def with_more(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    yield from chunks
+    yield b"+" * count
 
 
 def without_last(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

@@ -373,6 +373,22 @@ def test_a_short_body_with_matching_headers(path: str, proxy: FaultProxy, client
     assert ask(client, "GET", "/9")[1] == BLOB[:9]
 
 
+def test_a_longer_body(proxy: FaultProxy, client: http.client.HTTPConnection) -> None:
+    proxy.on("GET").long_body(by=3)
+    assert ask(client, "GET", "/5000")[1] == BLOB[:5000] + b"+++"
+    assert ask(client, "GET", "/9")[1] == BLOB[:9]
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_connection_closed_without_an_answer(
+    done: bool, origin: OriginServer, proxy: FaultProxy, client: http.client.HTTPConnection
+) -> None:
+    proxy.on("PUT").hang_up(done=done)
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(client, "PUT", "/up", b"abc")
+    assert len(origin.seen) == done
+
+
 def test_flipped_bits(proxy: FaultProxy, client: http.client.HTTPConnection) -> None:
     proxy.on("PUT").flip_request(offset=1, bit=5)
     assert ask(client, "PUT", "/up", b"abc")[1].endswith(hashlib.sha256(b"aBc").hexdigest().encode())
