@@ -33,6 +33,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
 _LISTINGS = ("ListObjectsV2", "ListObjects")
 
+CONNECTIONS = 64
+"""Connections that are kept open at least: batches and programs with many threads do not open one a request."""
+
 
 class Place:
     """Where the bucket is: an origin, the path of its objects, and the region that requests are signed for."""
@@ -265,7 +268,7 @@ class HTTPSender:
                     verify = os.environ.get("AWS_CA_BUNDLE") or True
                 proxies = tuple(sorted(settings.proxies.items())) if settings.proxies else None
                 config = Config(timeout=settings.timeout, verify=verify, proxies=proxies)
-                self._client = acquire(config, settings.max_concurrency + 2)
+                self._client = acquire(config, max(CONNECTIONS, settings.max_concurrency + 2))
             return self._client
 
     # -- the end ----------------------------------------------------------------------------------------------------
