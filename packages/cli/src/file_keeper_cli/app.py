@@ -25,7 +25,7 @@ _HINTS = {
 
 _PANELS = {
     "Files": ("files.put", "files.get", "files.cat", "moving.cp", "moving.mv", "removing.rm"),
-    "Many files": ("syncing.sync", "syncing.du", "syncing.find"),
+    "Many files": ("syncing.sync", "surveying.du", "surveying.find"),
     "Looking": ("looking.ls", "looking.stat", "looking.verify", "looking.url"),
     "Storages": ("storages.storages", "storages.check", "syncing.cleanup", "demo.demo"),
 }

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import file_keeper as fk
-from file_keeper.syncing import SyncProgress
 
 if TYPE_CHECKING:
+    from file_keeper.syncing import SyncProgress
     from rich.progress import Progress
 
 Tell = Callable[[int, "int | None"], None]
@@ -79,7 +79,7 @@ def changing_bar(label: Callable[[], str], *, shown: bool, patience: float = PAT
             progress.stop()
 
 
-TellTally = Callable[[SyncProgress], None]
+TellTally = Callable[["SyncProgress"], None]
 """Told how far many files are."""
 
 

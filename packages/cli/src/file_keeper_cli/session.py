@@ -15,7 +15,6 @@ import file_keeper as fk
 import typer
 from file_keeper import exc
 from file_keeper.outcomes import BatchProgress
-from file_keeper.syncing.report import SyncProgress
 
 from . import errors, progress
 from .config import Address, Storages
@@ -106,6 +105,8 @@ class Session:
             with self.progress(label) as tell:
                 yield lambda batch: tell(batch.bytes, None)
         else:
+            from file_keeper.syncing.report import SyncProgress
+
             with self.tally(label) as told:
                 yield lambda batch: told(
                     SyncProgress(
