@@ -7,13 +7,18 @@ import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from .. import exc
 from ..references import Reference
 from .addresses import is_loopback
 
 _AGENT = re.compile("[!-~]+(?: [!-~]+)*")
+
+
+def _host_of(address: str) -> str:
+    from urllib.parse import urlsplit  # only who has such an option pays for its import
+
+    return urlsplit(address).hostname or ""
 
 
 class CustomerKey(NamedTuple):
@@ -62,13 +67,13 @@ def check_common_options(settings: Any, url: Any = "") -> None:
         raise wrong(f"option 'user_agent' must be words of printable ASCII, such as 'shop/1.2', not {agent!r}")
     proxies: Mapping[str, Any] = getattr(settings, "proxies", None) or {}
     for scheme, proxy in proxies.items():
-        if not isinstance(proxy, str) or not urlsplit(proxy if "//" in proxy else f"//{proxy}").hostname:
+        if not isinstance(proxy, str) or not _host_of(proxy if "//" in proxy else f"//{proxy}"):
             raise wrong(f"option 'proxies': that of {scheme!r} must be an address such as 'http://proxy:3128'")
     key = getattr(settings, "sse_customer_key", "")
     if key and not isinstance(key, Reference):
         customer_key(key)
     if key and not settings.insecure and isinstance(url, str) and url.lower().startswith("http:"):
-        host = urlsplit(url).hostname or ""
+        host = _host_of(url)
         if not is_loopback(host):
             raise wrong(
                 f"option 'sse_customer_key' is not sent over plain HTTP to {host!r}: use https, or say that the "
