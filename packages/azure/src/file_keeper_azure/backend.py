@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,7 +41,8 @@ from .copies import Copier
 from .errors import RefusedError, is_missing
 from .headers import attributes, check_writable, conditions, metadata_headers, pinned, quoted, written
 from .rights import right_of
-from .settings import AzureSettings, can_sign, checked, default_credential, name_of
+from .settings import AzureSettings, authorities, can_sign, checked, default_credential, name_of
+from .standing import of_link, standing
 from .transport import HttpSender, Wire, crc64
 
 T = TypeVar("T")
@@ -146,14 +146,16 @@ class AzureBackend(Backend[AzureSettings]):
 
     def _build_http(self, resolved: AzureSettings) -> _Client:
         found = checked(resolved)
-        made = default_credential() if found.default else None
-        # As the SDK's transport does: the authorities of a network that looks into TLS stand there.
-        verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        client = http.acquire(
-            http.Config(timeout=resolved.timeout, verify=verify), max(CONNECTIONS, resolved.max_concurrency)
+        made = default_credential(resolved) if found.default else None
+        config = http.Config(
+            timeout=resolved.timeout,
+            verify=authorities(resolved),
+            proxies=tuple(sorted(resolved.proxies.items())) or None,
         )
-        sender = HttpSender(client, found.url, right_of(found.name, found.key, found.sas, found.credential or made))
-        wire = Wire(sender, found.url, resolved.bucket)
+        client = http.acquire(config, max(CONNECTIONS, resolved.max_concurrency))
+        right = right_of(found.name, found.key, found.sas, found.credential or made)
+        sender = HttpSender(client, found.url, right, version=resolved.api_version, agent=resolved.user_agent)
+        wire = Wire(sender, found.url, resolved.bucket, standing(resolved))
         built = _Client(wire, signing.Signer(wire, found.name), "", made)
         built.closing.append(lambda: http.release(client))
         _close_with(built, made)
@@ -165,11 +167,11 @@ class AzureBackend(Backend[AzureSettings]):
         given, made, name = resolved.client, None, ""
         if given is None:
             found = checked(resolved)
-            made, name = default_credential() if found.default else None, found.name
+            made, name = default_credential(resolved) if found.default else None, found.name
             given = self._sdk_client(resolved, made)
         container: Any = given if hasattr(given, "container_name") else given.get_container_client(resolved.bucket)
         url = container.url.partition("?")[0].rpartition("/")[0]
-        wire = Wire(sdk.SdkSender(container), url, container.container_name)
+        wire = Wire(sdk.SdkSender(container), url, container.container_name, standing(resolved))
         # The SDK reads the name out of Azure's own hosts only, not out of a domain of the user's.
         built = _Client(wire, signing.Signer(wire, container.account_name or name or name_of(url)), "", made)
         if resolved.client is None:
@@ -183,7 +185,7 @@ class AzureBackend(Backend[AzureSettings]):
 
         found = checked(resolved)
         connections = max(CONNECTIONS, resolved.max_concurrency)
-        return sdk.build(found, found.credential or made, timeout=resolved.timeout, connections=connections)
+        return sdk.build(found, found.credential or made, resolved, connections=connections)
 
     @property
     def _wire(self) -> Wire:
@@ -214,6 +216,9 @@ class AzureBackend(Backend[AzureSettings]):
         if self._verbs is None:
             verbs = super().verbs
             self._verbs = verbs if can_sign(self.settings) else verbs - {"sign"}
+            if self.settings.sse_customer_key:
+                # A link would have to hold the key, and the service copies nothing that it cannot read.
+                self._verbs -= {"sign", "url", "copy", "compose", "append"}
         return self._verbs
 
     def after_fork(self) -> None:
@@ -441,7 +446,16 @@ class AzureBackend(Backend[AzureSettings]):
                 # It takes half a minute at least; the service does not say how long.
                 found.retry_after = found.retry_after or 12.0
                 raise found from error
+            if error.status == 403 and self._is_there():
+                return  # a signature of one container allows to use it, not to make it
             raise
+
+    def _is_there(self) -> bool:
+        try:
+            self.check()
+        except Exception:
+            return False
+        return True
 
     def check(self) -> None:
         """Ask for a blob that is not there: that answer needs a container, and the right to read in it."""
@@ -455,7 +469,12 @@ class AzureBackend(Backend[AzureSettings]):
         if action in ("upload", "part"):
             check_writable(key)
         built = self._client()
-        return signing.sign(built.wire, built.signer, action, key, options, built.public)
+        signed = signing.sign(built.wire, built.signer, action, key, options, built.public)
+        if action in ("upload", "part") and (added := of_link(self.settings.resolve())):
+            if action == "part":
+                added.pop("x-ms-access-tier", None)
+            signed = dataclasses.replace(signed, headers={**signed.headers, **added})
+        return signed
 
     def url(self, key: str) -> str:
         built = self._client()

@@ -24,7 +24,7 @@ from file_keeper.types import Buffer
 
 from . import sdk_errors
 from .rights import Right, SharedKey, Signature, Token, date
-from .settings import Account
+from .settings import Account, AzureSettings, authorities
 from .transport import target_of
 
 if TYPE_CHECKING:
@@ -167,17 +167,21 @@ class SdkAnswer:
         self._response.close()
 
 
-def build(found: Account, credential: Any, *, timeout: float, connections: int) -> BlobServiceClient:
+def build(found: Account, credential: Any, settings: AzureSettings, *, connections: int) -> BlobServiceClient:
     """Build a client that repeats nothing (the core does) and logs no bodies.
 
     :param credential: of tokens, or the SDK's own of a signature
+    :param settings: resolved
     :param connections: how many are kept
     :raises InvalidStorageConfigurationError: a token over plain HTTP, an address that the SDK cannot read
     """
     right: Any = credential or found.sas or None
     if found.key:
         right = {"account_name": found.name, "account_key": found.key}
-    transport = RequestsTransport(connection_timeout=timeout, read_timeout=timeout)
+    timeout = settings.timeout
+    transport = RequestsTransport(
+        connection_timeout=timeout, read_timeout=timeout, connection_verify=authorities(settings)
+    )
     transport.open()
     # Else `requests` looks for a password in ~/.netrc at every request, and puts it in the place of our signature.
     transport.session.auth = _as_it_is
@@ -186,7 +190,12 @@ def build(found: Account, credential: Any, *, timeout: float, connections: int) 
         adapter.init_poolmanager(10, connections)
     sdk_errors.quiet_logs()
     try:
-        return BlobServiceClient(found.url, credential=right, transport=transport, retry_total=0)
+        more: dict[str, Any] = {"api_version": settings.api_version} if settings.api_version else {}
+        if settings.proxies:
+            more["proxies"] = dict(settings.proxies)
+        if settings.user_agent:
+            more["user_agent"] = settings.user_agent
+        return BlobServiceClient(found.url, credential=right, transport=transport, retry_total=0, **more)
     except ValueError as error:
         # Its words hold no secret.
         raise exc.InvalidStorageConfigurationError(f"the client cannot be built: {error}") from error

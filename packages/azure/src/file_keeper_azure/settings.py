@@ -12,12 +12,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from file_keeper import exc
-from file_keeper.backend import require_secure
+from file_keeper.backend import check_common_options, require_secure
 from file_keeper.backend.http import is_supported
 from file_keeper.settings import Reference, Settings, option
 
@@ -57,6 +59,17 @@ class AzureSettings(Settings):
     :param public_endpoint: address of the account that links are given with
     :param client: a ready ``BlobServiceClient`` or ``ContainerClient``
     :param anonymous: send no credentials
+    :param tenant_id: tenant that the default credential asks for its token in
+    :param client_id: of the managed or workload identity that the default credential is to be
+    :param storage_class: access tier of what is written: ``Hot``, ``Cool``, ``Cold``, ``Archive``
+    :param tags: index tags of what is written, at most 10
+    :param encryption_scope: name of the scope that what is written is encrypted with
+    :param sse_customer_key: 32 bytes in base64: what is written is encrypted with this key of your own, and nothing is
+        read without it
+    :param api_version: version of the protocol, for services that do not know the one that is used, ``2023-11-03``
+    :param verify: a CA bundle's path for TLS, or false to accept any certificate
+    :param proxies: by scheme, ``{"https": "http://proxy:3128"}``; else those of the environment
+    :param user_agent: words that are added to ``User-Agent``, such as ``shop/1.2``
     :param transport: what requests go through: ``http``, the client of this library; ``sdk``, the SDK's pipeline;
         ``auto``: ``http``, unless there is a ``client``, or the environment names a proxy of another kind than HTTP
     """
@@ -72,6 +85,16 @@ class AzureSettings(Settings):
     client: Any = option("any", live=True)
     anonymous: bool = option("bool", False)
     transport: str = option("text", "auto", choices=("auto", "http", "sdk"))
+    tenant_id: str = option("text")
+    client_id: str = option("text")
+    storage_class: str = option("text", aliases=("access_tier",))
+    tags: Mapping[str, str] = option("mapping")
+    encryption_scope: str = option("text")
+    sse_customer_key: str = option("text", secret=True)
+    api_version: str = option("text")
+    verify: Any = option("any")
+    proxies: Mapping[str, str] = option("mapping", secret=True)
+    user_agent: str = option("text")
 
     def validate(self) -> None:
         """Check what concerns several options.
@@ -100,11 +123,32 @@ class AzureSettings(Settings):
             raise exc.InvalidStorageConfigurationError(
                 f"option {whole[0]!r} says all of the account: {' and '.join(map(repr, others))} cannot stand beside it"
             )
+        self._validate_more(rights)
         if not (whole or self.account_name or self.account_url or _environment()):
             raise exc.MissingStorageConfigurationError(
                 "no account is named: give 'account_name', 'account_url', 'connection_string' or 'client', or set "
                 f"{ENVIRONMENT['connection_string']} or {ENVIRONMENT['account_name']}"
             )
+
+    def _validate_more(self, rights: list[str]) -> None:
+        wrong = exc.InvalidStorageConfigurationError
+        check_common_options(self, self.account_url)
+        if self.sse_customer_key and self.encryption_scope:
+            raise wrong("options 'sse_customer_key' and 'encryption_scope' exclude one another: one of them encrypts")
+        version: Any = self.api_version
+        if isinstance(version, str) and version and not re.fullmatch(r"20\d\d-\d\d-\d\d", version):
+            raise wrong(f"option 'api_version' must be a date such as '2023-11-03', not {version!r}")
+        tags: Mapping[str, Any] = self.tags
+        if len(tags) > 10 or any(
+            not 0 < len(name) <= 128 or not isinstance(value, str) or len(value) > 256 for name, value in tags.items()
+        ):
+            raise wrong("option 'tags' must be at most 10 texts of up to 256 characters, by names of 1 to 128")
+        for name in ("tenant_id", "client_id"):
+            if getattr(self, name) and (rights or self.client is not None or self.connection_string):
+                raise wrong(f"option {name!r} is for the default credential: another right is given")
+        for name in ("verify", "proxies", "api_version", "user_agent"):
+            if self.client is not None and getattr(self, name) not in (None, "", {}):
+                raise wrong(f"option {name!r} is the client's own affair: drop it, or 'client'")
 
     def _validate_live(self) -> None:
         if self.client is not None:
@@ -133,7 +177,7 @@ class AzureSettings(Settings):
         """What requests go through."""
         if self.transport != "auto":
             return "http" if self.transport == "http" else "sdk"
-        return "http" if self.client is None and is_supported(None) else "sdk"
+        return "http" if self.client is None and is_supported(self.proxies or None) else "sdk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +310,34 @@ def checked(settings: AzureSettings) -> Account:
     return found
 
 
-def default_credential() -> Any:
+class _OfTenant:
+    """A credential that asks for its tokens in one tenant."""
+
+    def __init__(self, inner: Any, tenant: str):
+        self._inner = inner
+        self._tenant = tenant
+
+    def get_token(self, *scopes: str, **more: Any) -> Any:
+        """Return a token; see ``azure.core.credentials.TokenCredential``."""
+        return self._inner.get_token(*scopes, **{"tenant_id": self._tenant, **more})
+
+    def close(self) -> None:
+        """Close the credential."""
+        self._inner.close()
+
+
+def authorities(settings: AzureSettings) -> bool | str:
+    """Return what certificates are verified with: the option, or what the SDK's transport looks at."""
+    if settings.verify is not None:
+        return settings.verify
+    # The authorities of a network that looks into TLS stand there.
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
+def default_credential(settings: AzureSettings) -> Any:
     """Return the default credential of ``azure-identity``, which its caller closes.
 
+    :param settings: resolved
     :raises MissingExtrasError: ``azure-identity`` is not installed
     """
     try:
@@ -278,7 +347,15 @@ def default_credential() -> Any:
             "no key, signature or credential is given, so the default credential is wanted: "
             'pip install "file-keeper-azure[identity]" (or ask for {"anonymous": true})'
         ) from None
-    return DefaultAzureCredential()
+    more: dict[str, Any] = {}
+    if settings.client_id:
+        more |= {"managed_identity_client_id": settings.client_id, "workload_identity_client_id": settings.client_id}
+    if settings.tenant_id:
+        more["additionally_allowed_tenants"] = [settings.tenant_id]
+    if settings.proxies:
+        more["proxies"] = dict(settings.proxies)
+    made: Any = DefaultAzureCredential(**more)
+    return _OfTenant(made, settings.tenant_id) if settings.tenant_id else made
 
 
 def can_sign(settings: AzureSettings) -> bool:

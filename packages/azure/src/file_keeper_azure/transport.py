@@ -87,17 +87,17 @@ class Sender(Protocol):
 class HttpSender:
     """Sends through the core's client."""
 
-    version = VERSION
-
-    def __init__(self, client: Client, url: str, right: Right):
+    def __init__(self, client: Client, url: str, right: Right, *, version: str = "", agent: str = ""):
         self.client = client
+        self.version = version or VERSION
+        self._agent = f"{_AGENT} {agent}" if agent else _AGENT
         self.right = right
         self._origin = Origin.of(url)
 
     def send(self, method: str, path: str, query: Headers, headers: dict[str, str], body: Buffer | None) -> Response:
         buffers = () if body is None else (body,)
         size = 0 if body is None else memoryview(body).nbytes
-        headers["User-Agent"] = _AGENT
+        headers["User-Agent"] = self._agent
         target = self._signed(method, path, query, headers, size)
         response = self.client.request(method, self._origin, target, headers, buffers)
         if response.status == 401:
@@ -143,11 +143,15 @@ class Wire:
     """Makes requests about one container, and judges their answers.
 
     :param url: of the account, without a signature
+    :param standing: headers that are added, by the name of the operation
     """
 
-    def __init__(self, sender: Sender, url: str, container: str):
+    def __init__(
+        self, sender: Sender, url: str, container: str, standing: Mapping[str, Mapping[str, str]] | None = None
+    ):
         parts = urlsplit(url)
         self.sender = sender
+        self._standing = standing or {}
         self.name = container
         self._account = parts.path.rstrip("/")
         self._path = f"{self._account}/{quote(container)}"
@@ -182,6 +186,8 @@ class Wire:
         """
         path = self._account or "/" if request.of_account else self.path(key)
         sent = {"x-ms-version": self.sender.version, **headers} if headers else {"x-ms-version": self.sender.version}
+        if self._standing and (added := self._standing.get(request.name)):
+            sent.update(added)
         if request.method in ("PUT", "POST"):
             # Unnamed, the client or the service would choose one; it is never the blob's.
             sent.setdefault("Content-Type", "application/octet-stream")

@@ -45,7 +45,8 @@ KNOWN: dict[str, Known] = {
             "azure",
             "azure",
             "container container_name account_name account_key account_url connection_string sas_token credential"
-            " public_endpoint client anonymous transport",
+            " public_endpoint client anonymous transport tenant_id client_id storage_class access_tier tags"
+            " encryption_scope sse_customer_key api_version verify proxies user_agent",
         ),
         ("libcloud", "libcloud", "provider key secret params container_name public_prefix driver"),
     )
