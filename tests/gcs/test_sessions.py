@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import itertools
+import json
 import logging
 import pickle
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import file_keeper as fk
 import pytest
@@ -228,3 +232,45 @@ def test_the_request_id_of_an_error_is_no_session(backend: Make, double: GcsDoub
     ours = gcs.translate(caught.value)
     assert ours is not None
     assert (ours.status, ours.request_id) == (400, "")
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_bit_that_flips_in_a_piece_publishes_nothing(
+    storage: Storages, double: GcsDouble, fault_proxy: Callable[..., Any], damaged: int
+) -> None:
+    proxy = fault_proxy(double.url)
+    media = storage(proxy.url)
+    bounds = [0, 2 * QUANTUM, 4 * QUANTUM, len(DATA)]
+
+    def send() -> None:
+        state = media.resumable_start("a", len(DATA))
+        for number, (start, end) in enumerate(itertools.pairwise(bounds)):
+            # Through other hands, as between two requests of a browser.
+            state = fk.FileData.from_dict(json.loads(json.dumps(state.as_dict())))
+            if number == damaged:  # from the second on, where the service is, is asked for first
+                proxy.on("PUT", times=1 + (number > 0)).flip_request(offset=1234)
+            state = media.resumable_resume(state, DATA[start:end])
+
+    with pytest.raises(exc.UploadHashMismatchError):
+        send()
+    assert not media.exists("a")
+
+
+def test_the_sum_of_a_session_goes_with_its_last_piece(storage: Storages, double: GcsDouble) -> None:
+    media = storage()
+    state = media.resumable_start("a", len(DATA))
+    state = media.resumable_resume(state, DATA[:QUANTUM])
+    state = media.resumable_refresh(state)  # says what it said before
+    made = media.resumable_resume(state, DATA[QUANTUM:])
+    assert "crc32c=" in double.requests("PUT")[-1].headers["x-goog-hash"]
+    assert media.content("a") == DATA
+    assert media.analyze("a") == made
+    # A state that did not see all pieces knows no sum.
+    older = media.resumable_start("b", len(DATA))
+    media.resumable_resume(older, DATA[:QUANTUM])
+    newer = media.resumable_refresh(older)
+    assert media.resumable_resume(newer, DATA[QUANTUM:]).size == len(DATA)
+    assert "x-goog-hash" not in double.requests("PUT")[-1].headers
+    damaged = dataclasses.replace(older, storage_data={**older.storage_data, "sum": "xyz"})
+    with pytest.raises(exc.StorageDataError, match="sum"):
+        media.resumable_refresh(damaged)

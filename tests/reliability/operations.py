@@ -329,7 +329,8 @@ OPERATIONS: tuple[Operation, ...] = (
         prepare=_begun,
         after=_new_large,
         kinds=("gcs", "azure"),
-        leaves=True,  # and no flipped bit: Google's pieces have no checksum, only the whole has
+        leaves=True,
+        sends=True,
     ),
     Operation(
         "resumable_refresh",

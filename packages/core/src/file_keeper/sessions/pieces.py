@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from .. import exc
+from .. import exc, hashing
 from ..backend import MultipartRef, ObjectInfo, Part
 from ..backend.contract import RESUMABLE_MULTIPLE
 from ..data import FileData
@@ -27,6 +27,9 @@ from ..upload import Upload
 from .base import Session, type_of
 from .ledger import Ledger
 from .state import State, damage
+
+_SUM = "crc32c"
+"""What the bytes of a native session are summed up by, from piece to piece."""
 
 
 class PieceUploads(Session):
@@ -159,6 +162,9 @@ class PieceUploads(Session):
             ledger.remove(place)
             raise self._taken(offset)
         options = self._options(data, state, publish="scratch" not in state)
+        total = self._sum(data, state, body)
+        if last and total:
+            options = dataclasses.replace(options, digests={**options.digests, _SUM: total})
         try:
             made = send_piece(self._backend, ref, offset, body, data.size if last else None, options)
         except exc.FilesError:
@@ -169,8 +175,24 @@ class PieceUploads(Session):
         if not last and not isinstance(made, int):
             raise self._taken(offset)
         state["uploaded"] = offset + len(body)
+        state["sum"] = total
         state.pop("attempt", None)
         return None if isinstance(made, int) else made
+
+    def _sum(self, data: FileData, state: State, body: memoryview) -> str:
+        """Return the checksum of all bytes to the end of a piece; ``""`` where that is not known or not needed.
+
+        A piece carries none of its own: the service compares that of the whole, which goes with the last one.
+        """
+        limits = self._backend.limits
+        if data.hash or limits.local or _SUM not in limits.put_digests:
+            return ""
+        before = state.get("sum") if state["uploaded"] else hashing.new(_SUM).hexdigest()
+        if not before:
+            return ""
+        hasher = hashing.new(_SUM)
+        hasher.update(body)
+        return hashing.combine(_SUM, before, hasher.hexdigest(), len(body))
 
     def _reached(self, data: FileData, state: State, ref: MultipartRef) -> FileData | None:
         """Bring the state of a native session up to date, or return the file when it was finished."""
@@ -190,6 +212,8 @@ class PieceUploads(Session):
                 first = sorted(ledger.names("at-0."), key=lambda name: int(name.rpartition(".")[2]))
                 if first and isinstance(found := (ledger.read(first[-1]) or {}).get("detected"), str):
                     state["detected"] = found
+        if reached != state["uploaded"]:
+            state.pop("sum", None)  # that of the bytes before this state was made
         state["uploaded"] = reached
         return None
 

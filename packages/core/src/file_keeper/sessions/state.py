@@ -83,6 +83,8 @@ def damage(data: FileData, state: State) -> str:
         return f"{data.hash!r} is no hash under {data.algorithm!r}"
     if not _is_count(state.get("attempt", 0)) or not isinstance(state.get("detected", ""), str):
         return f"attempt {state.get('attempt', 0)!r} found {state.get('detected', '')!r}"
+    if state.get("sum") and not hashing.is_hex(str(state["sum"]), "crc32c"):
+        return f"{state['sum']!r} is no sum"
     parts: Any = state.get("parts", [])
     if isinstance(parts, Parts) and parts.sound:
         return ""
