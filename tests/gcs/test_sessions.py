@@ -265,11 +265,19 @@ def test_the_sum_of_a_session_goes_with_its_last_piece(storage: Storages, double
     assert "crc32c=" in double.requests("PUT")[-1].headers["x-goog-hash"]
     assert media.content("a") == DATA
     assert media.analyze("a") == made
-    # A state that did not see all pieces knows no sum.
+    # A state that did not see all pieces finds the sum in the ledger, unless the service took a piece in part.
     older = media.resumable_start("b", len(DATA))
-    media.resumable_resume(older, DATA[:QUANTUM])
-    newer = media.resumable_refresh(older)
-    assert media.resumable_resume(newer, DATA[QUANTUM:]).size == len(DATA)
+    newer = media.resumable_resume(older, DATA[:QUANTUM])
+    assert media.resumable_refresh(older) == newer
+    double.fault(Acknowledge(QUANTUM), method="PUT", nth=2)
+    double.fault(Status(503), method="PUT", nth=3, times=None)
+    with pytest.raises(exc.ConnectionError):
+        media.resumable_resume(newer, DATA[QUANTUM : 4 * QUANTUM])
+    double.clear_faults()
+    newest = media.resumable_refresh(newer)
+    assert newest.storage_data["uploaded"] == 2 * QUANTUM
+    assert "sum" not in newest.storage_data
+    assert media.resumable_resume(newest, DATA[2 * QUANTUM :]).size == len(DATA)
     assert "x-goog-hash" not in double.requests("PUT")[-1].headers
     damaged = dataclasses.replace(older, storage_data={**older.storage_data, "sum": "xyz"})
     with pytest.raises(exc.StorageDataError, match="sum"):

@@ -148,6 +148,8 @@ class PieceUploads(Session):
             state["detected"] = entry["detected"] = type_of(body)
         if last:
             self._check_type(data, state, state if data.size else None)
+        if total := self._sum(data, state, body):
+            entry |= {"end": offset + len(body), "sum": total}
         place = f"at-{offset}.{state.get('attempt', 0)}"
         if not ledger.write(place, entry):
             raise self._taken(offset)
@@ -162,7 +164,6 @@ class PieceUploads(Session):
             ledger.remove(place)
             raise self._taken(offset)
         options = self._options(data, state, publish="scratch" not in state)
-        total = self._sum(data, state, body)
         if last and total:
             options = dataclasses.replace(options, digests={**options.digests, _SUM: total})
         try:
@@ -175,17 +176,35 @@ class PieceUploads(Session):
         if not last and not isinstance(made, int):
             raise self._taken(offset)
         state["uploaded"] = offset + len(body)
-        state["sum"] = total
+        state.pop("sum", None)
+        if total:
+            state["sum"] = total
         state.pop("attempt", None)
         return None if isinstance(made, int) else made
+
+    def _sums(self, data: FileData) -> bool:
+        """Return whether the service needs a sum of the whole from here, and compares it."""
+        limits = self._backend.limits
+        return not (data.hash or limits.local) and _SUM in limits.put_digests
+
+    def _sum_at(self, ledger: Ledger, reached: int) -> str:
+        """Return the sum of the bytes before an offset, as the call that sent the last of them has entered it."""
+        entered = [
+            (int(text), name) for name in ledger.names("at-") if (text := name[3:].partition(".")[0]).isdecimal()
+        ]
+        last = max((offset for offset, _ in entered if offset < reached), default=-1)
+        found = [ledger.read(name) or State() for offset, name in entered if offset == last]
+        sums = {str(entry.get("sum")) for entry in found if entry.get("end") == reached}
+        # Of several attempts nobody knows which one was stored: what they would have made of it must be the same.
+        value = sums.pop() if len(sums) == 1 else ""
+        return value if hashing.is_hex(value, _SUM) else ""
 
     def _sum(self, data: FileData, state: State, body: memoryview) -> str:
         """Return the checksum of all bytes to the end of a piece; ``""`` where that is not known or not needed.
 
         A piece carries none of its own: the service compares that of the whole, which goes with the last one.
         """
-        limits = self._backend.limits
-        if data.hash or limits.local or _SUM not in limits.put_digests:
+        if not self._sums(data):
             return ""
         before = state.get("sum") if state["uploaded"] else hashing.new(_SUM).hexdigest()
         if not before:
@@ -202,6 +221,8 @@ class PieceUploads(Session):
                 return self._described(reached, data)
             reached = data.size
         ledger = self._ledger(state)
+        if reached != state["uploaded"]:
+            state.pop("sum", None)
         # A credential that may create and no more sees no entries; then what is not known is refused later.
         with suppress(exc.PermissionError):
             attempts = [int(name.rpartition(".")[2]) + 1 for name in ledger.names(f"at-{reached}.")]
@@ -212,8 +233,8 @@ class PieceUploads(Session):
                 first = sorted(ledger.names("at-0."), key=lambda name: int(name.rpartition(".")[2]))
                 if first and isinstance(found := (ledger.read(first[-1]) or {}).get("detected"), str):
                     state["detected"] = found
-        if reached != state["uploaded"]:
-            state.pop("sum", None)  # that of the bytes before this state was made
+            if reached and "sum" not in state and self._sums(data) and (total := self._sum_at(ledger, reached)):
+                state["sum"] = total
         state["uploaded"] = reached
         return None
 
