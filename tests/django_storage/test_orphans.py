@@ -11,8 +11,10 @@ import file_keeper as fk
 import pytest
 from django.apps import apps
 from django.core.files.base import ContentFile
+from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from django.test.utils import override_settings
 from file_keeper_django import FileKeeperStorage
 from file_keeper_django.orphans import file_columns, find_orphans
 from gallery.models import Document, Picture
@@ -60,6 +62,66 @@ def test_what_was_replaced_meanwhile_is_not_removed(storage: FileKeeperStorage, 
     monkeypatch.setattr("file_keeper_django.management.commands.orphanfiles.find_orphans", lambda *a, **k: iter(found))
     assert orphans("--older-than", "0", "--remove") == ["0 files, 0 B, removed"]
     assert storage.storage.content("a.txt") == b"newer"
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Any:
+    """Another database of the project, with the table of pictures."""
+    from django.db import connections
+
+    connections.databases["eu"] = {**connections.databases["default"], "NAME": str(tmp_path / "eu.sqlite3")}
+    with connections["eu"].schema_editor() as editor:
+        editor.create_model(Picture)
+    yield "eu"
+    connections["eu"].close()
+    del connections["eu"]
+    del connections.databases["eu"]
+
+
+def test_rows_of_every_database_keep_their_files(storage: FileKeeperStorage, second: str):
+    storage.storage.upload("pictures/eu.png", b"x")
+    storage.storage.upload("pictures/left.png", b"x")
+    Picture.objects.using(second).bulk_create([Picture(image="pictures/eu.png")])
+    assert orphans("--older-than", "0", "--remove") == ["1 file, 1 B, removed"]
+    assert list(storage.storage.scan()) == ["pictures/eu.png"]
+
+
+@pytest.mark.parametrize("kind", ["fs", "s3"])
+def test_what_lies_within_is_another_storages(kind: str, fresh_settings: Any, tmp_path: Path):
+    options = {"type": "fs", "path": str(tmp_path / "link")} if kind == "fs" else fresh_settings(kind)
+    (tmp_path / "media").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "media")
+
+    def beneath(name: str, backend: str = "FileKeeperStorage") -> dict[str, Any]:
+        path = str(tmp_path / "media" / name) if kind == "fs" else "/".join(filter(None, (options.get("path"), name)))
+        more = {**options, "path": path, "initialize": True}
+        return {"BACKEND": f"file_keeper_django.{backend}", "OPTIONS": more}
+
+    entries = {
+        "default": {"BACKEND": "file_keeper_django.FileKeeperStorage", "OPTIONS": options},
+        "same": beneath(""),
+        "thumbs": beneath("thumbs"),
+        "staticfiles": beneath("a/static", "FileKeeperStaticStorage"),
+        "other": {"BACKEND": "django.core.files.storage.base.Storage"},
+    }
+    with override_settings(STORAGES=entries):
+        for name in ("a.txt", "thumbs/t.txt", "thumbs/named.txt", "thumbsy.txt", "a/static/site.css"):
+            storages["default"].save(name, ContentFile(b"x"))
+        Document.objects.create(file="thumbs/named.txt")
+        told = [
+            "left out: a/static/, where STORAGES['staticfiles'] lies",
+            "left out: thumbs/, where STORAGES['thumbs'] lies",
+        ]
+        unknown = "where STORAGES['other'] lies is not known: if within this storage, keep its files by --prefix"
+        removed = [*told, unknown, "2 files, 2 B, removed"]
+        assert orphans("--older-than", "0", "--remove") == removed
+        assert sorted(storages["default"].storage.scan()) == ["a/static/site.css", "thumbs/named.txt", "thumbs/t.txt"]
+        # A row may name a file of the inner storage as the outer one has it.
+        assert orphans("thumbs", "--older-than", "0", "--remove") == [unknown, "1 file, 1 B, removed"]
+        assert list(storages["thumbs"].storage.scan()) == ["named.txt"]
+        with pytest.raises(CommandError, match="no row names static files"):
+            orphans("staticfiles", "--older-than", "0", "--remove")
+        assert storages["staticfiles"].exists("site.css")
 
 
 def test_senseless_arguments(storage: FileKeeperStorage, monkeypatch: pytest.MonkeyPatch):

@@ -10,16 +10,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from file_keeper.units import parse_duration
 
 from file_keeper_django.moving import storage_beneath
-from file_keeper_django.orphans import file_columns, find_orphans
+from file_keeper_django.orphans import file_columns, find_orphans, storages_of
+from file_keeper_django.places import neighbours
 
 
 class Command(BaseCommand):
     """``manage.py orphanfiles``: what rolled-back transactions and deleted rows have left."""
 
     help = (
-        "Lists the files of an entry of STORAGES that no FileField of any model names, and with --remove removes them. "
-        "Uploads that are in progress are not among them. Names that your project keeps elsewhere (in text or JSON, or "
-        "derived ones of thumbnails) are not known here: keep those files apart with --prefix."
+        "Lists the files of an entry of STORAGES that no FileField of any model names in any database, and with "
+        "--remove removes them. Uploads that are in progress are not among them, nor is what lies in another storage "
+        "of the project within this one. Names that your project keeps elsewhere (in text or JSON, or derived ones of "
+        "thumbnails) are not known here: keep those files apart with --prefix."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -42,8 +44,22 @@ class Command(BaseCommand):
         columns = file_columns()
         if not columns:
             raise CommandError("no model has a FileField: every file would be one that no row names")
+        others = neighbours(alias, storage, storages_of(columns))
+        if others.static:
+            raise CommandError(f"{others.static} lies there: no row names static files, and all would be removed")
+        for prefix, label in sorted(others.within.items()):
+            self.stdout.write(f"left out: {prefix}, where {label} lies")
+        for label in others.unknown:
+            self.stdout.write(f"where {label} lies is not known: if within this storage, keep its files by --prefix")
         count = size = failed = 0
-        for file in find_orphans(storage, columns, prefix=options["prefix"], older_than=age):
+        for file in find_orphans(
+            storage,
+            columns,
+            prefix=options["prefix"],
+            older_than=age,
+            without=others.within,
+            around=others.around,
+        ):
             if options["remove"]:
                 try:
                     # A row may have taken the name since the rows were looked at, and brought a new file.
