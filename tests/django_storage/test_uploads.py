@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import file_keeper as fk
 import pytest
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 from django.test.utils import override_settings
@@ -26,6 +27,7 @@ from file_keeper_django.incoming import IncomingFile
 from gallery.models import Document, Picture
 
 pytestmark = pytest.mark.usefixtures("database", "streaming")
+DJANGOS = "django.core.files.uploadhandler.MemoryFileUploadHandler"
 BIG = b"0123456789abcdef" * 40_000
 
 
@@ -229,6 +231,27 @@ def test_a_storage_that_is_down_is_an_error(use: Any):
     answer = Client(raise_request_exception=False).post("/upload", {"file": SimpleUploadedFile("a.bin", BIG)})
     assert answer.status_code == 500
     assert b"geheim" not in answer.content
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("big.txt", b"x" * 300_000), ("small.txt", b"x" * 9_000), ("p.txt", b"<html>"), ("p.png", b"<html>" * 20_000)],
+)
+@pytest.mark.parametrize("handler", ["file_keeper_django.StreamingUploadHandler", DJANGOS])
+def test_what_the_limits_refuse_is_no_error_of_the_server(
+    use: Any, options: dict[str, Any], name: str, data: bytes, handler: str
+):
+    limit = 8_000 if name == "small.txt" else 200_000
+    storage = use({**options, "limits": {"max_size": limit, "types": ["image/*", "text/plain"]}})
+    memory = 10_000 if handler != DJANGOS else 1_000_000
+    with override_settings(FILE_UPLOAD_HANDLERS=[handler], FILE_UPLOAD_MAX_MEMORY_SIZE=memory):
+        answer = Client().post("/upload", {"file": SimpleUploadedFile(name, data)})
+    assert answer.status_code == 400
+    kind = fk.exc.LargeUploadError if len(set(data)) == 1 else fk.exc.WrongUploadTypeError
+    with pytest.raises(kind) as caught:
+        storage.save(name, SimpleUploadedFile(name, data))
+    assert isinstance(caught.value, SuspiciousOperation)
+    assert leftovers(storage) == []
 
 
 def test_another_storage_in_its_place_is_told(tmp_path: Path):

@@ -23,6 +23,7 @@ from .files import FileKeeperFile, open_mode
 from .incoming import IncomingFile
 from .names import folder_of, location_of, suspicious_names
 from .presentation import opens, type_by_name
+from .refusals import refusals
 from .sources import upload_of
 
 _TRIES = 100
@@ -133,6 +134,8 @@ class FileKeeperStorage(Storage):
         whose a name is, and who does not get it takes another one.
 
         :param max_length: of the name
+        :raises LargeUploadError, WrongUploadTypeError: when the ``limits`` of the storage refuse it; both are
+            ``SuspiciousOperation`` too, which Django answers with 400
         """
         token = _max_length.set(max_length)
         try:
@@ -145,7 +148,7 @@ class FileKeeperStorage(Storage):
         tried: set[str] = set()
         while True:
             try:
-                with suspicious_names():
+                with suspicious_names(), refusals():
                     self._store(location, content)
                 return location
             except fk.exc.ExistingFileError:

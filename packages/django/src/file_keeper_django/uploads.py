@@ -6,6 +6,8 @@ import io
 import sys
 import threading
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import file_keeper as fk
@@ -17,6 +19,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopFutureHandler
 from django.core.signals import request_finished
 
 from .incoming import IncomingFile
+from .refusals import refusals
 from .storage import FileKeeperStorage
 
 if TYPE_CHECKING:
@@ -70,7 +73,7 @@ class StreamingUploadHandler(FileUploadHandler):
 
     A file lies out of sight there until it is saved, which moves it: the bytes travel once. What is not saved by the
     end of the request is removed, and what breaks off leaves nothing. Forms of at most ``FILE_UPLOAD_MAX_MEMORY_SIZE``
-    stay in memory.
+    stay in memory. What the ``limits`` of the storage refuse ends the request: Django answers 400.
     """
 
     chunk_size = 256 << 10
@@ -123,10 +126,22 @@ class StreamingUploadHandler(FileUploadHandler):
                 return None
             raw_data = self._head.getvalue()
             self._head = None
-            self.file = _Sending(self._storage, self.file_name or "", raw_data[:_SNIFF])
+            with self._refusing():
+                self.file = _Sending(self._storage, self.file_name or "", raw_data[:_SNIFF])
         if self.file is not None:
-            self.file.write(raw_data)
+            with self._refusing():
+                self.file.write(raw_data)
         return None
+
+    @contextmanager
+    def _refusing(self) -> Generator[None]:
+        """End the file that the limits of the storage refuse, with an error that Django answers."""
+        try:
+            with refusals():
+                yield
+        except fk.exc.UploadError:
+            self.upload_interrupted()
+            raise
 
     def file_complete(self, file_size: int) -> Any:
         """Return the file, in memory or in the storage."""
@@ -137,7 +152,9 @@ class StreamingUploadHandler(FileUploadHandler):
             head.seek(0)
             return InMemoryUploadedFile(head, self.field_name, name, *facts)
         if sending is not None:
-            return IncomingFile(self._storage.storage, sending.finish(), name, *facts)
+            with refusals():
+                data = sending.finish()
+            return IncomingFile(self._storage.storage, data, name, *facts)
         return None
 
     def upload_interrupted(self) -> None:
