@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,10 +16,12 @@ from typing import Any
 import file_keeper as fk
 import flask
 import pytest
+from file_keeper.backend import WriteOptions
 from file_keeper_testing import faulty
 from file_keeper_web import direct
 from file_keeper_web import flask as on_flask
 from file_keeper_web import starlette as on_starlette
+from file_keeper_web.receiving import Terms
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,6 +31,7 @@ from web import django_app
 from web.servers import asgi_server, broken_off, eventually, request, wsgi_server
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
+GIF = b"GIF89a/*<script>alert(1)</script>*/" + bytes(50)
 
 Given = dict[str, Any]
 
@@ -377,6 +381,64 @@ class TestTakingOver:
     def test_what_never_came(self, storage):
         with pytest.raises(fk.exc.MissingFileError):
             direct.take_over(storage, f"incoming/{uuid.uuid4()}", "a")
+
+    def test_what_is_published_is_what_was_checked(self, storage, monkeypatch):
+        """The link is used again behind the look at the content."""
+        storage.upload("incoming/x", PNG)
+        check = Terms.check_head
+
+        def checked(terms: Terms, head: bytes) -> None:
+            check(terms, head)
+            storage.upload("incoming/x", b"<html><script>alert(1)</script>", overwrite=True)
+
+        monkeypatch.setattr(Terms, "check_head", checked)
+        file = direct.take_over(storage, "incoming/x", "pictures/a.png", types=["image/*"])
+        assert (storage.content(file), file.content_type) == (PNG, "image/png")
+        assert list(storage.incoming.scan()) == []
+
+    def test_what_cannot_be_published_is_put_back(self, storage):
+        storage.upload("incoming/x", PNG)
+        storage.upload("a.png", b"first")
+        with pytest.raises(fk.exc.ExistingFileError):
+            direct.take_over(storage, "incoming/x", "a.png", types=["image/*"], overwrite=False)
+        assert (storage.content("incoming/x"), storage.content("a.png")) == (PNG, b"first")
+        assert list(storage.incoming.scan()) == []
+
+    @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+    def test_a_recorded_hash_is_not_believed(self, algorithm):
+        """A client can record any beside its content: as metadata, and on Azure as Content-MD5."""
+        storage = fk.make_storage("media", {"type": "memory", "hashing_algorithm": algorithm})
+        said = hashlib.new(algorithm, b"the good content").hexdigest()
+        written = WriteOptions(content_type="image/png", digests={algorithm: said})
+        for options in ({"hash": said, "algorithm": algorithm}, {}):
+            storage.backend.put(storage.full_path("incoming/x"), memoryview(PNG), written)
+            assert storage.hash("incoming/x") == said
+            with pytest.raises(fk.exc.UploadHashMismatchError):
+                direct.take_over(storage, "incoming/x", "a.png", types=["image/*"], **options)
+        assert [*storage.scan(), *storage.incoming.scan()] == []
+
+    @pytest.mark.parametrize(
+        ("content", "stored", "terms", "result"),
+        [
+            (GIF, "text/html", {}, "image/gif"),
+            (GIF, "text/html", {"types": ["image/*"]}, "image/gif"),
+            (GIF, "image/svg+xml", {"types": ["image/*"]}, "image/gif"),
+            (GIF, "application/javascript", {"types": ["image/*"]}, "image/gif"),
+            (GIF, "application/octet-stream", {"types": ["image/*"]}, "image/gif"),
+            (b"a,b", "text/html", {"types": ["text/plain"]}, "text/plain"),
+            (b"a,b", "text/html", {"content_type": "text/csv"}, "text/csv"),
+            (b"a,b", "text/csv", {"types": ["text/*"]}, "text/csv"),
+            (b"a,b", "text/plain; charset=utf-8", {"types": ["text/plain"]}, "text/plain; charset=utf-8"),
+            (b"PK\3\4" + bytes(50), "application/epub+zip", {}, "application/epub+zip"),
+        ],
+        ids=range(10),
+    )
+    def test_a_stored_type_that_is_not_that_of_the_content(self, storage, content, stored, terms, result):
+        storage.upload("incoming/x", content, content_type=stored, metadata={"from": "é"})
+        file = direct.take_over(storage, "incoming/x", "a", **terms)
+        assert (file.content_type, storage.content_type("a"), storage.content("a")) == (result, result, content)
+        assert (file.metadata, file.hash) == ({"from": "é"}, hashlib.md5(content).hexdigest())
+        assert [*storage.scan(), *storage.incoming.scan()] == ["a"]
 
 
 def test_a_form_that_was_read_before_is_told():
