@@ -153,11 +153,15 @@ class Copies:
         if not self._endpoint.has("copy"):
             raise NotSupportedForObject("the service copies nothing by itself")
         pinned = not source.etag or self._endpoint.has("copy_source_if_match")
-        if not pinned and source.size and self._can_copy_parts():
-            # The source is looked at before what was made of it is published.
-            return self.assemble(key, self._plan([source]), _with_md5(source, options), source=source)
-        if options.if_absent and source.size and self._only_parts_are_conditional():
-            return self.assemble(key, self._plan([source]), _with_md5(source, options), source=source)
+        # Made of parts the source is looked at before what was made of it is published.
+        by_parts = (not pinned and self._can_copy_parts()) or (options.if_absent and self._only_parts_are_conditional())
+        if by_parts and source.size:
+            try:
+                return self.assemble(key, self._plan([source]), _with_md5(source, options), source=source)
+            except NotSupportedForObject:
+                if self._can_copy_parts():
+                    raise
+                # It was found out just now that the service copies none: then in one request.
         params = attributes(options, self._settings) | self._objects.conditions("copy", key, options)
         params.pop("Tagging", None)  # a copy has the tags of its source
         if (algorithm := self._settings.hashing_algorithm) in self._backend.limits.put_digests:
