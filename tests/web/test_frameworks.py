@@ -9,16 +9,18 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import anyio
+import anyio.from_thread
 import file_keeper as fk
 import flask
 import pytest
 from file_keeper.backend import WriteOptions
 from file_keeper_testing import faulty
-from file_keeper_web import direct
+from file_keeper_web import asgi, direct
 from file_keeper_web import flask as on_flask
 from file_keeper_web import starlette as on_starlette
 from file_keeper_web.receiving import Terms
@@ -40,7 +42,7 @@ def flask_app(storage: fk.Storage, sending: Given, receiving: Given) -> Any:
     app = flask.Flask("tests", root_path=".")
     app.config["causes"] = causes = []
 
-    @app.get("/files/<path:location>")
+    @app.route("/files/<path:location>", methods=["GET", "POST"])
     def read(location: str) -> Any:
         return on_flask.send_file(storage, location, **sending)
 
@@ -68,7 +70,7 @@ def starlette_app(storage: fk.Storage, sending: Given, receiving: Given) -> Any:
         options = {"location": lambda name: f"in/{name}", **receiving}
         return JSONResponse((await on_starlette.receive(request, storage, **options)).as_dict(), 201)
 
-    routes = [Route("/files/{location:path}", read), Route("/files", create, methods=["POST"])]
+    routes = [Route("/files/{location:path}", read, methods=["GET", "POST"]), Route("/files", create, methods=["POST"])]
     return Starlette(routes=routes)
 
 
@@ -167,6 +169,12 @@ class TestSending:
         storage.upload("a.png", PNG)
         answer = request(serve(storage) + "/files/a.png", "HEAD")
         assert (answer.status, answer.body, answer.header("Content-Length")) == (200, b"", str(len(PNG)))
+
+    def test_the_answer_to_a_form(self, storage, serve):
+        storage.upload("a.png", PNG)
+        headers = {"Range": "bytes=0-1", "If-None-Match": "*"}
+        answer = request(serve(storage) + "/files/a.png", "POST", b"", headers)
+        assert (answer.status, answer.body, answer.header("Content-Length")) == (200, PNG, str(len(PNG)))
 
     @pytest.mark.parametrize("name", ["none", "../x", ".file-keeper/x", "a//../b", "%00"])
     def test_what_is_not_there(self, storage, serve, name):
@@ -353,6 +361,41 @@ class TestReceiving:
         for thread in threads:
             thread.join()
         assert sorted(statuses) == [201, *[409] * 5]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("moment", ["feed", "finish"])
+def test_a_request_that_is_cancelled_behind_its_last_chunk(backend, moment):
+    """It is finished or aborted, never neither."""
+    told: list[str] = []
+
+    class Intake:
+        def feed(self, chunk: bytes) -> None:
+            self._reached("feed")
+
+        def finish(self) -> str:
+            self._reached("finish")
+            return "done"
+
+        def abort(self) -> None:
+            self._reached("abort")
+
+        def _reached(self, name: str) -> None:
+            told.append(name)
+            if name == moment:
+                anyio.from_thread.run_sync(scopes[0].cancel)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"words"
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await asgi.take(Intake(), chunks())
+
+    scopes: list[anyio.CancelScope] = []
+    anyio.run(main, backend=backend)
+    assert told == ["feed", "abort" if moment == "feed" else "finish"]
 
 
 class TestTakingOver:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, checkpoint
 
 from .failures import failure_of
 from .http import Failure, Handler, Intake, Reply, Request, parse_length, parse_query, plain
@@ -86,17 +86,24 @@ async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def take(intake: Intake[T], chunks: AsyncIterator[bytes]) -> T:
-    """Pass a body to its receiver and return the result. After a failure or cancellation nothing is left of it."""
+    """Pass a body to its receiver and return the result. After a failure or cancellation nothing is left of it.
+
+    What has begun to be finished is finished, whoever waits for it.
+    """
     try:
         async for chunk in chunks:
             await in_thread(intake.feed, chunk)
+        # A cancellation that came while the last chunk was taken shows here, and not between the two.
+        await checkpoint()
     except BaseException as error:
         with anyio.CancelScope(shield=True):
             await in_thread(intake.abort)
             if isinstance(error, Exception):
                 await drain(chunks)
         raise
-    return await in_thread(intake.finish)
+    with anyio.CancelScope(shield=True):
+        return await in_thread(intake.finish)
+    raise AssertionError("unreachable: nobody cancels that scope")
 
 
 async def drain(chunks: AsyncIterator[bytes]) -> None:

@@ -101,7 +101,9 @@ def _look(storage: fk.Storage, location: str) -> _Version:
 def send(
     storage: fk.Storage, file: fk.types.FileOrLocation, method: str, headers: Mapping[str, str], how: Presentation
 ) -> Reply:
-    """Answer a GET or HEAD with a file, a range of it, or 304, 412 or 416.
+    """Answer with a file; a GET or HEAD with a range of it, or 304, 412 or 416 as well.
+
+    Of another method conditions and ranges are not about the file: its resource is another.
 
     The first request to the storage asks for its description only, the second for the bytes that are sent.
 
@@ -126,7 +128,7 @@ def _answer(version: _Version, method: str, headers: Mapping[str, str], how: Pre
         answer["ETag"] = etag
     if version.modified:
         answer["Last-Modified"] = format_date(version.modified)
-    status = evaluate(method, headers, etag, version.modified)
+    status = evaluate(method, headers, etag, version.modified) if method in ("GET", "HEAD") else 200
     if status == 304:
         return Reply(304, answer)
     if status == 412:
@@ -139,7 +141,7 @@ def _answer(version: _Version, method: str, headers: Mapping[str, str], how: Pre
             416, "The file ends before.", {"Content-Range": f"bytes */{version.size}", **answer}, method=method
         )
     start, end = part or (0, version.size)
-    body = version.stream(start, end) if method == "GET" and end > start else None
+    body = version.stream(start, end) if method != "HEAD" and end > start else None
     try:
         answer |= describe(version, how, _is_inline(version, how, body, start, end))
     except BaseException:
