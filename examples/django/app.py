@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.management import execute_from_command_line
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "page"))
-from render import SCRIPT, render
+from render import SCRIPT, is_foreign, render
 
 STORAGE = {"type": "fs", "path": "uploads", "initialize": True, "location_transformers": ["safe_relative_path"]}
 STORAGE |= json.loads(os.environ.get("EXAMPLE_STORAGE", "{}"))
@@ -54,9 +54,9 @@ def only_from_our_own_pages(view):
     """Refuse a form of another site (CsrfViewMiddleware does the same, and more, for pages made by its templates)."""
 
     def checked(request):
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        ours = request.method != "POST" or site in ("same-origin", "none")
-        return view(request) if ours else HttpResponse("This form is of another site.", status=403)
+        if is_foreign(request.method, request.headers):
+            return HttpResponse("This form is of another site.", status=403)
+        return view(request)
 
     return checked
 

@@ -22,7 +22,7 @@ from file_keeper_web import tus
 from file_keeper_web.starlette import receive, send_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "page"))
-from render import SCRIPT, render
+from render import SCRIPT, is_foreign, render
 
 STORAGE = {
     "type": "fs",
@@ -40,7 +40,7 @@ storage = fk.make_storage("example", STORAGE)
 @app.middleware("http")
 async def only_from_our_own_pages(request: Request, call_next):
     """A form of another site is refused (your framework's CSRF token does the same, and more)."""
-    if request.method == "POST" and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if is_foreign(request.method, request.headers):
         return HTMLResponse("Forbidden", 403)
     return await call_next(request)
 

@@ -21,7 +21,7 @@ from flask import Flask, abort, redirect, request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "page"))
-from render import SCRIPT, render
+from render import SCRIPT, is_foreign, render
 
 STORAGE = {
     "type": "fs",
@@ -39,7 +39,7 @@ storage = fk.make_storage("example", STORAGE)
 @app.before_request
 def only_from_our_own_pages():
     """A form of another site is refused (your framework's CSRF token does the same, and more)."""
-    if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+    if is_foreign(request.method, request.headers):
         abort(403)
 
 

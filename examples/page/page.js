@@ -8,7 +8,19 @@ const field = document.querySelector("#file");
 const zone = document.querySelector("#drop");
 
 const encoded = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const failure = (status, text) => Object.assign(new Error(text.trim() || `status ${status}`), { status });
+const passes = (status) => !status || status >= 500 || [404, 408, 409, 410, 429].includes(status);
+const pause = (milliseconds) => new Promise((resolve) => {
+  setTimeout(resolve, milliseconds);
+  addEventListener("online", resolve, { once: true });
+});
+
+// The list anew, without a reload, which would end the other uploads; one at a time, so that none is overtaken.
+let listed = Promise.resolve();
+const refresh = () => (listed = listed.then(async () => {
+  const page = new DOMParser().parseFromString(await (await fetch("/")).text(), "text/html");
+  document.querySelector("table").replaceWith(page.querySelector("table"));
+}).catch(() => {}));
 
 class Upload {
   constructor(file) {
@@ -29,41 +41,42 @@ class Upload {
   }
 
   async start() {
-    this.running = true;
+    const run = (this.running = {}); // another one after a pause and a resume
     this.button.textContent = "Pause";
-    for (let failures = 0; this.running; ) {
+    for (let failures = 0; this.running === run; ) {
       try {
-        if (await this.step()) return this.end();
+        if (await this.step(run)) return this.end();
         failures = 0;
       } catch (error) {
-        if (!this.running) return;
-        if (error.final || failures >= WAITS.length) return this.fail(error.message);
-        this.state.textContent = "connection lost, trying again";
-        await pause(WAITS[failures++]);
+        if (this.running !== run) return;
+        if (!passes(error.status)) return this.fail(error);
+        const why = error.status === 409 ? "another tab sends it" : error.status ? error.message : "connection lost";
+        this.state.textContent = `${why}, trying again`;
+        await pause(WAITS[Math.min(failures++, WAITS.length - 1)]);
       }
     }
   }
 
-  async step() {
+  async step(run) {
     let offset = await this.offset();
-    if (offset < this.file.size) offset = await this.send(offset);
+    if (offset < this.file.size && this.running === run) offset = await this.send(offset);
     return offset === this.file.size;
   }
 
   async offset() {
     const known = localStorage.getItem(this.key);
     if (known) {
+      this.begun = true;
       const answer = await fetch(known, { method: "HEAD", headers: VERSION });
       if (answer.ok) return Number(answer.headers.get("Upload-Offset"));
-      if (answer.status !== 404 && answer.status !== 410) throw new Error(`status ${answer.status}`);
-    }
+      if (answer.status !== 404 && answer.status !== 410) throw failure(answer.status, "");
+    } else if (this.begun) return this.file.size; // another tab has ended it
     const metadata = `filename ${encoded(this.file.name)}`;
     const headers = { ...VERSION, "Upload-Length": this.file.size, "Upload-Metadata": metadata };
     const answer = await fetch("/uploads/", { method: "POST", headers });
-    if (answer.status !== 201) {
-      throw Object.assign(new Error((await answer.text()).trim()), { final: answer.status < 500 });
-    }
+    if (answer.status !== 201) throw failure(answer.status, await answer.text());
     localStorage.setItem(this.key, answer.headers.get("Location"));
+    this.begun = true;
     return 0;
   }
 
@@ -76,9 +89,9 @@ class Upload {
       request.upload.onprogress = (event) => this.show(offset + event.loaded);
       request.onload = () => {
         if (request.status === 204) resolve(Number(request.getResponseHeader("Upload-Offset")));
-        else reject(Object.assign(new Error(request.responseText.trim()), { final: request.status === 413 || request.status === 415 }));
+        else reject(failure(request.status, request.responseText));
       };
-      request.onerror = request.onabort = () => reject(new Error("connection lost"));
+      request.onerror = request.onabort = () => reject(failure(0, "connection lost"));
       request.send(this.file.slice(offset));
     });
   }
@@ -89,7 +102,7 @@ class Upload {
   }
 
   stop() {
-    this.running = false;
+    this.running = null;
     this.request?.abort();
     this.button.textContent = "Resume";
     this.state.textContent = "paused";
@@ -103,17 +116,22 @@ class Upload {
     if (known) await fetch(known, { method: "DELETE", headers: VERSION });
   }
 
-  fail(message) {
-    this.running = false;
-    localStorage.removeItem(this.key);
+  fail({ status, message }) {
+    this.running = null;
+    if ([404, 410, 413, 415].includes(status)) {
+      localStorage.removeItem(this.key);
+      this.begun = false;
+    } // else it can go on
     this.button.textContent = "Try again";
     this.state.textContent = message;
   }
 
-  end() {
+  async end() {
+    this.running = null;
     localStorage.removeItem(this.key);
     this.show(this.file.size);
-    location.reload();
+    await refresh();
+    this.row.remove();
   }
 }
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import file_keeper as fk
 
 HERE = Path(__file__).parent
 SCRIPT = HERE / "page.js"
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
+
+
+def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a form of another site is sent. Browsers say so; old ones say the site itself."""
+    if method != "POST":
+        return False
+    if site := headers.get("Sec-Fetch-Site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("Host")
 
 
 def render(storage: fk.Storage, files: Iterable[fk.FileData], limit: str) -> str:

@@ -89,8 +89,9 @@ def test_without_a_script(running: Running, framework: str):
     assert request(address).body == PNG
     assert request(running.url + "/files", "POST", *form(("file", "big", b"x" * (42 << 20)))).status == 413
     assert request(running.url + "/files", "POST", *form(("file", "a", PNG))).status in (302, 303)
-    foreign = {"Sec-Fetch-Site": "cross-site"}
-    assert request(f"{running.url}/delete/a", "POST", b"", foreign).status == 403
+    for foreign in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        assert request(f"{running.url}/delete/a", "POST", b"", foreign).status == 403
+    assert request(f"{running.url}/delete/nothing", "POST", b"", {"Origin": running.url}).status in (302, 303, 404)
     assert request(f"{running.url}/delete/a", "POST", b"").status in (302, 303)
     assert request(f"{running.url}/delete/..%2Fx", "POST", b"").status in (302, 303, 404)
     assert request(running.url + "/files", "POST", *form()).status == 400
@@ -190,3 +191,47 @@ def test_a_dropped_connection_a_pause_and_a_reload(running: Running, page: Any, 
         page.get_by_role("button", name="Cancel").click()
         eventually(lambda: list(running.storage.backend.multipart_list("")) == [])
         assert list(running.storage.scan()) == ["film.bin"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("framework", ["flask"])
+@pytest.mark.parametrize("running", ["fs"], indirect=True)
+def test_several_files_and_two_tabs(running: Running, page: Any, tmp_path: Path):
+    sizes = {"small.txt": 5, "one.bin": 6 << 20, "two.bin": 6 << 20}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(os.urandom(size))
+    made: list[str] = []
+    page.context.on("request", lambda sent: made.append(sent.url) if sent.url.endswith("/uploads/") else None)
+    with contextlib.closing(Relay(running.url, 2 << 20)) as line:
+        page.goto(line.url)
+        page.evaluate("window.stays = true")
+        page.get_by_label("Choose a file").evaluate("field => field.multiple = true")
+        page.get_by_label("Choose a file").set_input_files([tmp_path / name for name in sizes])
+        page.get_by_role("button", name="Upload", exact=True).click()
+        page.get_by_role("link", name="small.txt").wait_for()
+        for name in ("one.bin", "two.bin"):
+            page.get_by_role("link", name=name).wait_for(timeout=60_000)
+            assert running.storage.content(name) == (tmp_path / name).read_bytes()
+        assert page.evaluate("window.stays")
+        page.locator(".upload").first.wait_for(state="detached")
+        assert len(made) == 3
+
+        # A long cut is no reason to begin anew, nor is a tab that chooses what another one sends.
+        film = tmp_path / "film.bin"
+        film.write_bytes(os.urandom(16 << 20))
+        other = page.context.new_page()
+        for tab in (page, other):
+            tab.goto(line.url)
+        page.evaluate("WAITS.fill(50)")
+        choose(page, film)
+        page.wait_for_function("document.querySelector('progress').value > 0.2")
+        with line.cut():
+            page.get_by_text("connection lost, trying again").wait_for()
+            page.wait_for_timeout(1000)
+            assert page.get_by_role("button", name="Try again").count() == 0
+        page.wait_for_function("document.querySelector('progress').value > 0.4")
+        choose(other, film)
+        for tab in (page, other):
+            tab.get_by_role("link", name="film.bin").wait_for(timeout=40_000)
+        assert running.storage.content("film.bin") == film.read_bytes()
+        assert len(made) == 4
