@@ -311,6 +311,25 @@ class TestTheEnd:
         assert send(upload, offset_of(upload), b"words").status == 204
         assert told == ["big.bin", "big.bin"]
 
+    def test_it_is_told_again_with_checksums_too(self, fresh_settings, serve):
+        """Several parts: the first of them finds that the upload is gone."""
+        storage = fk.make_storage("media", fresh_settings("fs", part_size="64KiB"))
+        told: list[str] = []
+
+        def finished(file: fk.FileData, metadata: Any) -> None:
+            told.append(file.location)
+            if len(told) == 1:
+                raise fk.exc.ConnectionError("the database is away")
+
+        content = os.urandom(200_000)
+        checksum = "sha1 " + base64.b64encode(hashlib.sha1(content).digest()).decode()
+        upload = begin(serve(storage, finished=finished), len(content))
+        assert send(upload, 0, content, Upload_Checksum=checksum).status == 503
+        answer = send(upload, offset_of(upload), content, Upload_Checksum=checksum)
+        assert (answer.status, answer.header("Upload-Offset")) == (204, str(len(content)))
+        assert (told, offset_of(upload)) == (["big.bin"] * 2, len(content))
+        assert leftovers(storage) == ["big.bin"]
+
     def test_an_answer_that_was_lost(self, storage, serve):
         """The process ended between the publication and the note of it."""
         content = os.urandom(6 * MiB)
@@ -345,6 +364,31 @@ class TestLimits:
         assert request(url, "POST", b"", {**VERSION, "Upload-Length": "1025"}).status == 413
         begin(url, 1024)
         assert request(url, "OPTIONS").header("Tus-Max-Size") == "1024"
+
+    def test_a_length_that_needs_large_parts(self, local, serve):
+        """The client states the length, and a part is held in memory."""
+        headers = {**VERSION, "Upload-Length": str(10**18 - 1)}
+        assert request(serve(local), "POST", b"", headers).status == 413
+        assert leftovers(local) == []
+        assert request(serve(local, max_part_size=10**18), "POST", b"", headers).status == 201
+
+    @pytest.mark.parametrize("whole", [True, False])
+    @pytest.mark.parametrize(
+        ("name", "content", "kind"),
+        [
+            ("cat.html", b"GIF89a/*<script>alert(1)</script>*/", "image/gif"),
+            ("cat", b"GIF89a/*<script>alert(1)</script>*/", "image/gif"),
+            ("words.csv", b"a,b\n", "text/csv"),
+        ],
+    )
+    def test_the_type_that_is_stored(self, storage, serve, whole, name, content, kind):
+        told: list[str] = []
+        content += b" " * (100 if whole else 6 * MiB)
+        upload = begin(serve(storage, name, finished=lambda file, _: told.append(file.content_type)), len(content))
+        assert send(upload, 0, content[:20]).status == 204
+        assert send(upload, 20, content[20:]).status == 204
+        assert (told, storage.content_type(name), storage.content(name)) == ([kind], kind, content)
+        assert leftovers(storage) == [name]
 
     def test_the_type(self, storage, serve):
         url = serve(storage, types=["image/*"])

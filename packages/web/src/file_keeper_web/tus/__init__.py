@@ -41,6 +41,7 @@ def wsgi(
     expires: float | str | timedelta = "1d",
     base_url: str = "",
     finished: Finished | None = None,
+    max_part_size: int | str = "64MiB",
 ) -> WSGIApplication:
     """Make a WSGI application that takes resumable uploads.
 
@@ -55,9 +56,13 @@ def wsgi(
     :param base_url: where clients find this application, when that is not the path at which it is mounted
     :param finished: called with the file and the client's metadata when an upload has been published; again, when the
         process ended before it was noted that it was called
+    :param max_part_size: the largest part that a request may hold in memory: a file that needs larger ones is
+        refused with 413. The storage's own ``part_size`` is always allowed
     :raises UnsupportedOperationError: for a storage that takes no uploads in parts
     """
-    return _wsgi.application(_tus(storage, location, max_size, types, overwrite, expires, base_url, finished).handle)
+    return _wsgi.application(
+        _tus(storage, location, max_size, types, overwrite, expires, base_url, finished, max_part_size).handle
+    )
 
 
 def asgi(
@@ -70,11 +75,14 @@ def asgi(
     expires: float | str | timedelta = "1d",
     base_url: str = "",
     finished: Finished | None = None,
+    max_part_size: int | str = "64MiB",
 ) -> Application:
     """Make an ASGI application that takes resumable uploads, as :func:`wsgi` does; `finished` is called in a thread."""
     from ..asgi import application
 
-    return application(_tus(storage, location, max_size, types, overwrite, expires, base_url, finished).handle)
+    return application(
+        _tus(storage, location, max_size, types, overwrite, expires, base_url, finished, max_part_size).handle
+    )
 
 
 def _tus(
@@ -86,6 +94,7 @@ def _tus(
     expires: Any,
     base_url: str,
     finished: Finished | None,
+    max_part_size: int | str,
 ) -> Tus:
     if not storage.supports(fk.Capability.MULTIPART):
         raise fk.exc.UnsupportedOperationError(
@@ -93,7 +102,8 @@ def _tus(
         )
     seconds = expires.total_seconds() if isinstance(expires, timedelta) else parse_seconds(expires)
     limit = None if max_size is None else fk.parse_filesize(max_size)
-    return Tus(storage, location, limit, tuple(types), overwrite, seconds, base_url.rstrip("/"), finished)
+    most = fk.parse_filesize(max_part_size)
+    return Tus(storage, location, limit, tuple(types), overwrite, seconds, base_url.rstrip("/"), finished, most)
 
 
 def parse_seconds(value: float | str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,13 +22,20 @@ _SNIFF = 2048
 class Uploads:
     """What can be done with the uploads of one storage.
 
+    :param overwrite: as for :meth:`file_keeper.Storage.upload`
     :param published: called with the file when an upload is complete, before that is noted
     """
 
     def __init__(
-        self, storage: fk.Storage, terms: Terms, seconds: float, published: Callable[[fk.FileData, Record], object]
+        self,
+        storage: fk.Storage,
+        terms: Terms,
+        seconds: float,
+        overwrite: bool | None,
+        published: Callable[[fk.FileData, Record], object],
     ):
         self.storage = storage
+        self.overwrite = overwrite
         self.terms = terms
         self.seconds = seconds
         self.records = Records(storage)
@@ -97,13 +105,14 @@ class Piece:
         self._reply = reply
         self._checksum = checksum
         self._hasher = hashlib.new(checksum[0], usedforsecurity=False) if checksum else None
-        self._record = dataclasses.replace(record, claim=new_claim())
+        self._record: Record = dataclasses.replace(record, claim=new_claim())
         self._version = uploads.records.save(self._record, version)
-        self._sent = self._record  # with parts that are sent and not noted yet
+        self._sent: Record = self._record  # with parts that are sent and not noted yet
         self._position = record.offset  # of the whole that came
         self._buffer = bytearray()
         self._loaded = not record.tail
         self._broken = False
+        self._found = False  # published by an earlier request
 
     @property
     def _part_size(self) -> int:
@@ -124,13 +133,22 @@ class Piece:
             raise Failure(413, "The body goes beyond the length of the upload.")
         if self._hasher is not None:
             self._hasher.update(chunk)
-        self._load_tail()
-        self._buffer += chunk
         self._position += len(chunk)
-        while len(self._buffer) > self._part_size:
-            self._send(self._part_size)
-            if self._checksum is None:
-                self._note()
+        if self._found:
+            return
+        try:
+            self._load_tail()
+            self._buffer += chunk
+            while len(self._buffer) > self._part_size:
+                self._send(self._part_size)
+                if self._checksum is None:
+                    self._note()
+        except fk.exc.MissingFileError:
+            # An earlier request may have published the file, and have been unable to say so.
+            if not self._uploads.find_published(self._record):
+                raise
+            self._found = True
+            self._buffer.clear()
         self._renew()
 
     def finish(self) -> Reply:
@@ -139,14 +157,16 @@ class Piece:
             if self._checksum is not None and self._hasher is not None and self._hasher.digest() != self._checksum[1]:
                 raise Failure(460, "The checksum is another: nothing of this piece is kept.")
             try:
-                self._load_tail()
-                if self._position < self._record.size:
-                    self._rest()
-                    self._note(claim=False)
+                if self._found:
+                    self._done()
                 else:
-                    self._end()
-            except fk.exc.MissingFileError:
-                # An earlier request may have published the file, and have been unable to say so.
+                    self._load_tail()
+                    if self._position < self._record.size:
+                        self._rest()
+                        self._note(claim=False)
+                    else:
+                        self._end()
+            except fk.exc.MissingFileError:  # as in `feed`
                 if not self._uploads.find_published(self._record):
                     raise
                 self._done()
@@ -159,7 +179,9 @@ class Piece:
     def abort(self) -> None:
         """Keep what came before the connection broke, unless it cannot be checked; let the next request go on."""
         with suppress(Exception):
-            if not self._broken and self._checksum is None:
+            if not self._broken and self._found:
+                self._done()
+            elif not self._broken and self._checksum is None:
                 self._load_tail()
                 self._rest()
                 self._note(claim=False)
@@ -192,6 +214,32 @@ class Piece:
         except fk.exc.UploadError:
             self._uploads.drop(self._record)
             raise
+        data = self._sent.data
+        # The type that the upload was begun with is what the client's name says.
+        kind = fk.make_upload(fk.Upload(io.BytesIO(body[:_SNIFF]), data.location)).content_type
+        if kind != data.content_type:
+            self._begin_again(kind)
+
+    def _begin_again(self, content_type: str) -> None:
+        """Go on in an upload of another type, before the first part is sent."""
+        storage, old = self._uploads.storage, self._sent.data
+        try:
+            data = storage.multipart_start(
+                old.location, old.size, content_type=content_type, overwrite=self._uploads.overwrite
+            )
+        except fk.exc.ExistingFileError:
+            self._uploads.drop(self._record)
+            raise
+        record = dataclasses.replace(self._record, data=data)
+        try:
+            self._version = self._uploads.records.save(record, self._version)
+        except fk.exc.ChangedFileError:
+            with suppress(fk.exc.FilesError):
+                storage.multipart_remove(data)
+            raise
+        self._record, self._sent = record, dataclasses.replace(self._sent, data=data)
+        with suppress(fk.exc.FilesError):
+            storage.multipart_remove(old)
 
     def _rest(self) -> None:
         """Put aside what is left when more is to come: as a part, where one so small is taken, else beside."""

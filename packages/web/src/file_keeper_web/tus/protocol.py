@@ -40,11 +40,12 @@ class Tus:
     seconds: float
     base_url: str
     finished: Callable[[fk.FileData, Mapping[str, str]], object] | None
+    max_part_size: int
     _uploads: Uploads = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         terms = Terms(max_size=self.max_size, types=self.types)
-        self._uploads = Uploads(self.storage, terms, self.seconds, self._publish)
+        self._uploads = Uploads(self.storage, terms, self.seconds, self.overwrite, self._publish)
 
     def _publish(self, file: fk.FileData, record: Record) -> None:
         if self.finished is not None:
@@ -95,7 +96,7 @@ class Tus:
         expires = time.time() + self.seconds
         id = secrets.token_hex(16)
         if size:
-            data = self.storage.multipart_start(location, size, overwrite=self.overwrite)
+            data = self._start(location, size)
             record = Record(id=id, data=data, metadata=raw, expires=expires)
         else:
             self._uploads.terms.check_head(b"")
@@ -111,6 +112,17 @@ class Tus:
             raise
         base = self.base_url or request.root.rstrip("/")
         return _reply(201, {"Location": f"{base}/{id}", "Content-Length": "0", **_described(record)})
+
+    def _start(self, location: str, size: int) -> fk.FileData:
+        """Begin an upload, unless its parts, which are held in memory, are too large."""
+        data = self.storage.multipart_start(location, size, overwrite=self.overwrite)
+        if data.storage_data["part_size"] > max(self.max_part_size, self.storage.settings.part_size):
+            with suppress(fk.exc.FilesError):
+                self.storage.multipart_remove(data)
+            raise fk.exc.LargeUploadError(
+                f"{fk.humanize_filesize(size)} need parts of more than {fk.humanize_filesize(self.max_part_size)}"
+            )
+        return data
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
