@@ -17,6 +17,7 @@ from file_keeper_django.checks import check_fields, check_handlers
 
 S3 = {"type": "s3", "bucket": "b"}
 BACKEND = "file_keeper_django.FileKeeperStorage"
+STATIC = "file_keeper_django.FileKeeperStaticStorage"
 MANIFEST = "file_keeper_django.FileKeeperManifestStaticStorage"
 
 
@@ -74,7 +75,10 @@ def test_a_storage_without_links(tmp_path: Path):
     ((level, message),) = found(local)
     assert level == "W001"
     assert "'base_url'" in message
-    assert found(local, MEDIA_URL="/media/") == []
+    ((level, message),) = found(local, MEDIA_URL="/media/")
+    assert level == "W004"
+    assert "may run as a script" in message
+    assert found(S3, {**local, "path": str(tmp_path)}, STATIC, STATIC_URL="/static/") == []
     assert found({**local, "base_url": "https://files.example"}) == []
     ((level, message),) = found({**local, "url": "signed"}, MEDIA_URL="/media/")
     assert level == "W001"

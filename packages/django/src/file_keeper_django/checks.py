@@ -73,6 +73,14 @@ def _check_links(
             f"Set {wanted}, or the setting {backend.base_setting} where a server shows the files.",
             id="file_keeper_django.W001",
         )
+    elif not has_links and backend.base_setting == "MEDIA_URL" and storage.settings.type == "file_keeper:fs":
+        yield checks.Warning(
+            f"{_where(alias)}: url() gives addresses under MEDIA_URL: a server that shows the directory there knows "
+            "nothing of what was stored beside the files, so an upload (HTML, SVG) may run as a script of your site.",
+            "Set 'base_url' (and 'signing_key') and let file_keeper_web.links answer there, or let the server send "
+            "Content-Security-Policy: sandbox with these files; then put this into SILENCED_SYSTEM_CHECKS.",
+            id="file_keeper_django.W004",
+        )
     if alias == STATICFILES_STORAGE_ALIAS and shown.url == "signed":
         manifest = issubclass(backend, FileKeeperManifestStaticStorage)
         yield checks.Warning(
