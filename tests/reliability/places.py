@@ -184,8 +184,9 @@ class Place:
         return found
 
     def clean(self) -> None:
-        """Do what an operator does now and then, for the whole storage."""
+        """Do what an operator does now and then, for the whole storage and for the one of this folder."""
         self._plain.cleanup_uploads(0)
+        self.plain.cleanup_uploads(0)
 
     def empty(self) -> None:
         """Remove everything, and go to another folder."""
