@@ -160,12 +160,13 @@ class Checksums:
             return answer
 
         before = (self.facts.legacy, self.facts.legacy_parts)
+        modern = self.modern  # as this attempt is: another one may learn meanwhile that it must not be
         try:
             sent, answer = attempt()
         except Refusal as error:
             if body is not None and (found := self._other_md5(error, lambda: finish(*attempt()))) is not None:
                 return found
-            if self.native or not self.modern:
+            if self.native or not modern:
                 raise
             if not refuses_checksums(error):
                 raise
